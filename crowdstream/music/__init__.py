@@ -1,0 +1,1 @@
+"""Music, pure: the timeline, the conductor, harmony, the library, and the built-in tracks."""

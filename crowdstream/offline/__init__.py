@@ -1,0 +1,1 @@
+"""Work without a clock: videos to reports, the demo, shows to pages."""

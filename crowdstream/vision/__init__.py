@@ -1,0 +1,1 @@
+"""Seeing: skeletons, pose models, optical flow, and people that are drawn."""

@@ -1,0 +1,1 @@
+"""Recipes live here: one chain each, as TOML, and no code."""
