@@ -1,0 +1,114 @@
+"""Run one stage alone: a list in, a list out."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from crowdstream.channel import Channel, FanOut, MergingInbox, WhenFull
+from crowdstream.clock import Clock
+from crowdstream.controls import Controls, controls_of
+from crowdstream.offload import Offload
+from crowdstream.packets import Packet
+from crowdstream.stage import AnyStage, Context, Places, Sink, Source, Stage
+from crowdstream.testing.clock import ManualClock
+
+
+class SilentLog:
+    """Takes what a stage says and keeps it: `(level, event, facts)`."""
+
+    def __init__(self) -> None:
+        """Nothing was said yet."""
+        self.said: list[tuple[str, str, dict[str, Any]]] = []
+
+    def __getattr__(self, level: str) -> Any:
+        if level.startswith("_"):
+            raise AttributeError(level)
+
+        def say(event: str, **facts: Any) -> None:
+            self.said.append((level, event, facts))
+
+        return say
+
+    def bind(self, **_facts: Any) -> SilentLog:
+        """The same log."""
+        return self
+
+
+def a_context(
+    name: str = "stage",
+    *,
+    folder: Path | None = None,
+    clock: Clock | None = None,
+    offline: bool = True,
+    stage_class: type | None = None,
+    log: Any = None,
+) -> Context:
+    """A context for one stage; `folder` holds its cache, state and models."""
+    root = folder if folder is not None else Path(tempfile.mkdtemp(prefix="crowdstream-test-"))
+    controls = Controls()
+    if stage_class is not None:
+        controls.declare(name, controls_of(stage_class))
+    return Context(
+        name=name,
+        log=log if log is not None else SilentLog(),
+        clock=clock if clock is not None else ManualClock(),
+        places=Places(cache=root / "cache", state=root / "state", models=root / "models"),
+        controls=controls,
+        offload=Offload(name),
+        offline=offline,
+    )
+
+
+async def run_stage(stage: AnyStage, packets: Sequence[Packet] = ()) -> list[Packet]:
+    """Open the stage, feed it the packets offline, end its inbox, close it; what it sent."""
+    clock = stage.context.clock
+    out: Channel[Packet] = Channel(1_000_000, WhenFull.BLOCK, name="out")
+    outbox = FanOut([out], clock=clock)
+    feed: Channel[Packet] = Channel(max(1, len(packets)), WhenFull.BLOCK, name="in")
+    for packet in packets:
+        feed.send_nowait(packet)
+    feed.close()
+    inbox = MergingInbox(
+        [feed], clock=clock, offline=True, tick_seconds=stage.tick_seconds, outbox=outbox
+    )
+    await stage.open()
+    try:
+        if isinstance(stage, Source):
+            await stage.run(outbox)
+        elif isinstance(stage, Sink):
+            await stage.run(inbox)
+        elif isinstance(stage, Stage):
+            await stage.run(inbox, outbox)
+    finally:
+        await stage.close()
+    outbox.close()
+    return [packet async for packet in out]
+
+
+async def run_source(stage: AnyStage, limit: int) -> list[Packet]:
+    """Open a source, take at most `limit` packets of it, close it."""
+    out: Channel[Packet] = Channel(1, WhenFull.BLOCK, name="out")
+    outbox = FanOut([out], clock=stage.context.clock)
+    assert isinstance(stage, Source)
+    taken: list[Packet] = []
+    await stage.open()
+    import asyncio  # noqa: PLC0415
+
+    async def produce() -> None:
+        await stage.run(outbox)
+        outbox.close()
+
+    task = asyncio.create_task(produce())
+    try:
+        async for packet in out:
+            taken.append(packet)
+            if len(taken) >= limit:
+                break
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await stage.close()
+    return taken
