@@ -91,6 +91,8 @@ class Channel(Generic[T]):
         """Told of each packet that is dropped, before it is let go."""
         self.watermark = -math.inf
         """Everything captured at or before this has been sent."""
+        self.end_mark = -math.inf
+        """The last watermark before the writer closed: offline time goes no further."""
         self._waiting: deque[tuple[int, T]] = deque()
         self._room = asyncio.Event()
         self._closed = False
@@ -143,6 +145,8 @@ class Channel(Generic[T]):
 
     def close(self) -> None:
         """The writer has nothing more; the reader still gets what waits."""
+        if not self._closed:
+            self.end_mark = self.watermark
         self._closed = True
         self.watermark = math.inf
         self.changed.set()
@@ -295,12 +299,10 @@ class MergingInbox(Generic[T]):
             elif first is None or (head[1].captured_at, order) < first:
                 first = (head[1].captured_at, order)
         due = self._next_tick()
-        if due is not None and due <= horizon and due < math.inf:
-            others = self._last_known() if first is None else first[0]
-            if due < others:
-                self._last_time = due
-                self._pass_on(math.nextafter(due, -math.inf))
-                return Tick(due)
+        if due is not None and due <= horizon and due < self._time_limit(first, horizon):
+            self._last_time = due
+            self._pass_on(math.nextafter(due, -math.inf))
+            return Tick(due)
         if first is not None and first[0] <= horizon:
             return self._take(self._edges[first[1]])
         known = horizon if first is None else min(horizon, math.nextafter(first[0], -math.inf))
@@ -308,11 +310,17 @@ class MergingInbox(Generic[T]):
             self._pass_on(known)
         return None
 
-    def _last_known(self) -> float:
-        """Without a packet waiting, ticks go as far as every edge has come (never to the end)."""
-        return min(
-            (edge.watermark for edge in self._edges if not edge.ended), default=-math.inf
-        )
+    def _time_limit(self, first: tuple[float, int] | None, horizon: float) -> float:
+        """Ticks come before this: the next packet, or how far every edge has come.
+
+        Where all edges have ended it is where the last of them ended, so that the ticks of a
+        run do not depend on who was scheduled when.
+        """
+        if first is not None:
+            return first[0]
+        if horizon < math.inf:
+            return horizon
+        return max((edge.end_mark for edge in self._edges), default=-math.inf)
 
     def _next_tick(self) -> float | None:
         if self._tick_seconds is None or self._last_time is None:

@@ -1,0 +1,227 @@
+"""A recipe, a config and the registry make a plan: checked, or every error at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from crowdstream.channel import WhenFull
+from crowdstream.config import Config
+from crowdstream.errors import ConfigError
+from crowdstream.recipe import Entry, OnFailure, Recipe
+from crowdstream.registry import load_stage, types_of
+from crowdstream.settings import mistakes_of, nearest
+from crowdstream.stage import AnyStage, StageConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One channel to be: from whom, and how it is bounded."""
+
+    feeder: str
+    capacity: int
+    when_full: WhenFull
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """One stage, checked."""
+
+    name: str
+    use: str
+    stage: type[AnyStage]
+    config: StageConfig
+    edges: tuple[Edge, ...]
+    on_failure: OnFailure
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole chain, checked."""
+
+    name: str
+    title: str
+    offline: bool
+    stages: tuple[PlannedStage, ...]
+
+    def __str__(self) -> str:
+        """The plan as text, one line a stage: what the golden files hold."""
+        lines = [f"{self.name}: {self.title} ({'offline' if self.offline else 'live'})"]
+        for stage in self.stages:
+            edges = ", ".join(
+                f"{edge.feeder} [{edge.capacity} {edge.when_full}]" for edge in stage.edges
+            )
+            lines.append(f"  {stage.name} <- {edges or 'nothing'} ({stage.on_failure})")
+        return "\n".join(lines)
+
+    def stage(self, name: str) -> PlannedStage:
+        """The stage of that name."""
+        return next(stage for stage in self.stages if stage.name == name)
+
+
+def make_plan(
+    recipe: Recipe, config: Config, *, overrides: Mapping[str, Mapping[str, Any]] | None = None
+) -> Plan:
+    """Check everything that can be checked without touching a device.
+
+    `overrides` are settings from the command line, by stage name; they count most.
+
+    Raises:
+        ConfigError: every mistake of the recipe and of the stages' settings.
+    """
+    return _Planner(recipe, config, overrides or {}).plan()
+
+
+class _Planner:
+    """Collects mistakes while it goes down the recipe."""
+
+    def __init__(
+        self, recipe: Recipe, config: Config, overrides: Mapping[str, Mapping[str, Any]]
+    ) -> None:
+        self._recipe = recipe
+        self._config = config
+        self._overrides = overrides
+        self._mistakes: list[str] = []
+        self._planned: dict[str, PlannedStage] = {}
+
+    def plan(self) -> Plan:
+        names = [entry.name or entry.use.rpartition(":")[2] for entry in self._recipe.stage]
+        above: str | None = None
+        for number, (entry, name) in enumerate(zip(self._recipe.stage, names, strict=True), 1):
+            where = f"{self._recipe.where}: stage {number} ({name})"
+            if name in self._planned:
+                self._mistakes.append(f"{where}: a second stage of this name; give it a `name`")
+                continue
+            try:
+                stage = load_stage(entry.use)
+                types = types_of(stage)
+            except ConfigError as error:
+                self._mistakes += [f"{where}: {mistake}" for mistake in error.mistakes]
+                continue
+            edges = self._edges(entry, stage, where, above, names)
+            settings = self._settings(entry, name, stage, number - 1, where)
+            if settings is not None:
+                self._planned[name] = PlannedStage(
+                    name, entry.use, stage, settings, edges,
+                    entry.on_failure or ("stop" if self._recipe.offline else "go_on"),
+                )  # fmt: skip
+            if types.sends:
+                above = name
+        self._unused_settings(names)
+        if self._mistakes:
+            raise ConfigError(*self._mistakes)
+        return Plan(
+            self._recipe.name, self._recipe.title, self._recipe.offline,
+            tuple(self._planned.values()),
+        )  # fmt: skip
+
+    def _edges(
+        self, entry: Entry, stage: type[AnyStage], where: str, above: str | None, names: list[str]
+    ) -> tuple[Edge, ...]:
+        takes = types_of(stage).takes
+        if not takes:
+            if entry.from_ is not None:
+                self._mistakes.append(f"{where}: is a source and takes from nobody")
+            return ()
+        feeders = entry.from_ if entry.from_ is not None else ((above,) if above else ())
+        if not feeders:
+            self._mistakes.append(f"{where}: has nobody to take from; put a source above it")
+        edges = []
+        for feeder in feeders:
+            if feeder not in names:
+                self._mistakes.append(f"{where}: from: no stage is called {feeder}{nearest(feeder, names)}")
+                continue
+            if feeder not in self._planned:
+                continue  # its own mistake is in the list, or it stands below
+            sends = types_of(self._planned[feeder].stage).sends
+            if not any(issubclass(s, t) for s in sends for t in takes):
+                self._mistakes.append(
+                    f"{where}: takes {_either(takes)}, but {feeder} gives {_either(sends)}"
+                )
+            capacity = entry.inbox.capacity or stage.intake.capacity
+            policy = entry.inbox.when_full or stage.intake.when_full
+            edges.append(Edge(feeder, capacity, WhenFull.BLOCK if self._recipe.offline else policy))
+        below = [feeder for feeder in feeders if feeder in names and feeder not in self._planned]
+        if below and not self._mistakes:
+            self._mistakes.append(f"{where}: from: {below[0]} must stand above it")
+        return tuple(edges)
+
+    def _settings(
+        self, entry: Entry, name: str, stage: type[AnyStage], index: int, where: str
+    ) -> StageConfig | None:
+        """The recipe's settings, under the machine's, under the command line's."""
+        recipe_settings = _from_base(stage.Config, entry.settings, self._recipe.base)
+        machine = self._config.stages.get(name, {})
+        base = self._config.path.parent if self._config.path is not None else Path()
+        shared = {
+            section: getattr(self._config, section) for section in stage.Config.from_machine
+        }
+        settings = {
+            **shared,
+            **recipe_settings,
+            **_from_base(stage.Config, machine, base),
+            **self._overrides.get(name, {}),
+        }
+        try:
+            return stage.Config(**settings)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False):
+                key = detail["loc"][0] if detail["loc"] else ""
+                one = ValidationError.from_exception_data(error.title, [_again(detail)])
+                if key in self._overrides.get(name, {}):
+                    self._mistakes += mistakes_of(one, stage.Config, where=f"command line: {name}")
+                elif key in machine:
+                    at = (name,) if f"[{name}]" in self._config.text else ("stages", name)
+                    self._mistakes += mistakes_of(
+                        one, stage.Config, where=str(self._config.path),
+                        text=self._config.text, at=at,
+                    )  # fmt: skip
+                else:
+                    self._mistakes += mistakes_of(
+                        one, stage.Config, where=where, text=self._recipe.text, at=("stage", index)
+                    )
+            return None
+
+    def _unused_settings(self, names: list[str]) -> None:
+        """Settings for a stage that exists nowhere are a slip of the pen."""
+        from crowdstream.registry import stage_names  # noqa: PLC0415  only to name what is near
+
+        known = set(names) | set(stage_names())
+        for name in self._config.stages:
+            if name not in known:
+                self._mistakes.append(
+                    f"{self._config.path}: [stages.{name}]: no stage is called {name}"
+                    f"{nearest(name, sorted(known))}"
+                )
+
+
+def _again(detail: Any) -> Any:
+    """An error detail in the form that makes a ValidationError of it again."""
+    kind = detail["type"]
+    again = {"type": kind, "loc": detail["loc"], "input": detail.get("input")}
+    if "ctx" in detail:
+        again["ctx"] = detail["ctx"]
+    return again
+
+
+def _either(kinds: tuple[type, ...]) -> str:
+    return " or ".join(kind.__name__ for kind in kinds)
+
+
+def _from_base(
+    config: type[StageConfig], settings: Mapping[str, Any], base: Path
+) -> dict[str, Any]:
+    """Settings whose type is a path, made relative to the folder of the file they stand in."""
+    result = dict(settings)
+    for key, value in settings.items():
+        field = config.model_fields.get(key)
+        if field is None or not isinstance(value, str):
+            continue
+        kinds = getattr(field.annotation, "__args__", (field.annotation,))
+        if Path in kinds and not Path(value).is_absolute():
+            result[key] = base / value
+    return result

@@ -1,0 +1,103 @@
+"""pipelines/*.toml: one chain each, as it was written."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from crowdstream.channel import WhenFull
+from crowdstream.errors import ConfigError
+from crowdstream.settings import mistakes_of, nearest, read_toml
+
+OnFailure = Literal["go_on", "stop"]
+
+
+class InboxSettings(BaseModel):
+    """How the edges into one stage are bounded."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    capacity: int | None = Field(None, ge=1, le=8, description="How many packets may wait.")
+    when_full: WhenFull | None = Field(None, description="block, drop_oldest or drop_newest.")
+
+
+class Entry(BaseModel):
+    """One `[[stage]]` of a recipe; whatever the recipe has no word for is the stage's own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    use: str
+    name: str = ""
+    from_: tuple[str, ...] | None = Field(None, alias="from")
+    inbox: InboxSettings = InboxSettings()
+    on_failure: OnFailure | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What belongs to the stage."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Recipe(BaseModel):
+    """A whole chain."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str = ""
+    offline: bool = Field(
+        default=False, description="As fast as possible and without loss, for files."
+    )
+    stage: tuple[Entry, ...] = Field(min_length=1)
+
+    name: str = Field("", exclude=True)
+    where: str = Field("", exclude=True)
+    """The file, for messages."""
+
+    text: str = Field("", exclude=True)
+    base: Path = Field(Path(), exclude=True)
+    """Relative paths are relative to this folder."""
+
+
+def read_recipe(path: Path) -> Recipe:
+    """A recipe from its file.
+
+    Raises:
+        ConfigError: every mistake, one sentence each.
+    """
+    data, text = read_toml(path, "recipe")
+    for entry in data.get("stage", []) if isinstance(data.get("stage"), list) else []:
+        if isinstance(entry, dict) and isinstance(entry.get("from"), str):
+            entry["from"] = [entry["from"]]
+    try:
+        recipe = Recipe(**data)
+    except ValidationError as error:
+        raise ConfigError(*mistakes_of(error, Recipe, where=str(path), text=text)) from error
+    return recipe.model_copy(
+        update={"name": path.stem, "where": str(path), "text": text, "base": path.parent}
+    )
+
+
+def find_recipe(name: str, *, pipelines: Path | None, config: Path | None) -> Recipe:
+    """The recipe called `name`: from the given folder, else beside config.toml, else ours.
+
+    A name with a slash or `.toml` is a path.
+
+    Raises:
+        ConfigError: there is none, or it has mistakes.
+    """
+    if "/" in name or name.endswith(".toml"):
+        return read_recipe(Path(name))
+    folders = [folder for folder in (pipelines, config and config.parent / "pipelines") if folder]
+    for folder in folders:
+        if (folder / f"{name}.toml").is_file():
+            return read_recipe(folder / f"{name}.toml")
+    packaged = files("pipelines")
+    if packaged.joinpath(f"{name}.toml").is_file():
+        with as_file(packaged.joinpath(f"{name}.toml")) as path:
+            return read_recipe(path)
+    known = {path.stem for folder in folders for path in folder.glob("*.toml")}
+    known |= {Path(entry.name).stem for entry in packaged.iterdir() if entry.name.endswith(".toml")}
+    raise ConfigError(f"no pipeline is called {name}{nearest(name, sorted(known))}")

@@ -1,0 +1,117 @@
+"""Reading settings from TOML: one sentence for each mistake, with its line and what is near."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from crowdstream.errors import ConfigError
+
+Keys = tuple[str | int, ...]
+
+
+def read_toml(path: Path, what: str) -> tuple[dict[str, Any], str]:
+    """The parsed file and its text.
+
+    Raises:
+        ConfigError: not there, not readable, not UTF-8, or not TOML; one sentence.
+    """
+    try:
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such {what}")
+        if path.stat().st_size > 1_000_000:
+            raise ConfigError(f"{path}: larger than 1 MB, which no {what} is")
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), text
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not text in UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from error
+
+
+def line_of(text: str, keys: Keys) -> int | None:
+    """The line, from 1, where a value stands: the deepest key of the path that can be found."""
+    best: int | None = None
+    path: list[str | int] = []
+    counts: dict[tuple[str | int, ...], int] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        stripped = line.split("#", 1)[0].strip()
+        if match := re.match(r"^\[\[\s*([^\]]+?)\s*\]\]$", stripped):
+            name = tuple(_split(match[1]))
+            counts[name] = counts.get(name, -1) + 1
+            path = [*name, counts[name]]
+        elif match := re.match(r"^\[\s*([^\]]+?)\s*\]$", stripped):
+            path = list(_split(match[1]))
+        elif match := re.match(r"""^([A-Za-z0-9_."'-]+)\s*=""", stripped):
+            here = (*path, *_split(match[1]))
+            if here == keys[: len(here)]:
+                return number
+            continue
+        else:
+            continue
+        if path and tuple(path) == keys[: len(path)]:
+            best = number
+    return best
+
+
+def _split(dotted: str) -> list[str]:
+    return [part.strip().strip("\"'") for part in dotted.split(".")]
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """"; did you mean X?", or the list of what is known."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; there are: {', '.join(sorted(known))}" if known else ""
+
+
+def mistakes_of(
+    error: ValidationError, model: type[BaseModel], *, where: str, text: str = "", at: Keys = ()
+) -> list[str]:
+    """Each mistake that pydantic found, as one plain sentence with its line."""
+    sentences = []
+    for detail in error.errors(include_url=False):
+        keys: Keys = tuple(detail["loc"])
+        line = line_of(text, (*at, *keys)) if text else None
+        place = f"{where}, line {line}" if line is not None else where
+        name = ".".join(str(key) for key in keys) or "the whole"
+        if detail["type"] == "extra_forbidden":
+            known = list(_fields_at(model, keys[:-1]))
+            sentences.append(f"{place}: {name}: no such setting{nearest(str(keys[-1]), known)}")
+            continue
+        message = str(detail["msg"]).removeprefix("Value error, ")
+        message = message[:1].lower() + message[1:]
+        given = detail.get("input")
+        if isinstance(given, bool | int | float | str) and detail["type"] != "value_error":
+            message = f"is {given!r}; {message}"
+        sentences.append(f"{place}: {name}: {message}")
+    return sentences
+
+
+def _fields_at(model: type[BaseModel], keys: Keys) -> Mapping[str, Any]:
+    """The fields of the model that a path leads into; empty where it leads out of models."""
+    current: Any = model
+    for key in keys:
+        if isinstance(key, int):
+            continue
+        if not (isinstance(current, type) and issubclass(current, BaseModel)):
+            return {}
+        field = current.model_fields.get(key)
+        if field is None:
+            return {}
+        current = field.annotation
+        for inner in getattr(current, "__args__", ()):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                current = inner
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return {info.alias or name: info for name, info in current.model_fields.items()}
+    return {}
