@@ -1,0 +1,368 @@
+"""The library: tracks on disk, one folder each, as four stems and a `track.toml`.
+
+    library/
+        low-tide/
+            track.toml      what the music is: tempo, key, sections, loudness
+            drums.flac  bass.flac  vocals.flac  other.flac
+
+The stems of a track are equally long and add up to it. Its beats lie on a straight line: beat
+`b` is heard `first_beat_seconds + b * 60 / bpm` seconds into the files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from crowdstream.errors import ConfigError, CrowdstreamError, MediaError
+from crowdstream.packets import STEMS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TRACK_FILE: Final = "track.toml"
+
+SECTION_NAMES: Final = ("intro", "groove", "break", "build", "drop", "outro")
+"""What a part of a track is for; the conductor plans by these names."""
+
+BEATS_PER_BAR: Final = 4
+
+# The last bar may ring out a little short: files of a separated track are cut by hand.
+END_TOLERANCE_SECONDS: Final = 0.5
+
+_CAMELOT: Final = re.compile(r"(?:[1-9]|1[0-2])[AB]")
+
+_RANGES: Final = {
+    "bpm": (40.0, 260.0),
+    "bars": (1, 4000),
+    "first_beat_seconds": (0.0, 600.0),
+    "seconds": (0.1, 7200.0),
+    "rate": (8000, 192_000),
+    "loudness_lufs": (-70.0, 0.0),
+}
+_KNOWN: Final = frozenset((*_RANGES, "id", "title", "artist", "key", "sections", "stops", "files"))
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a track, in bars from its first downbeat."""
+
+    name: str
+    """One of SECTION_NAMES."""
+
+    bar: int
+    bars: int
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One track of the library, as its `track.toml` describes it."""
+
+    id: str
+    """Names the track for programs; by default the name of its folder."""
+
+    title: str
+    artist: str
+    bpm: float
+    key: str
+    """Camelot, such as `8A`: a letter apart or one step around the wheel mixes well."""
+
+    bars: int
+    first_beat_seconds: float
+    seconds: float
+    """Length of the files, in seconds of the track's own tempo."""
+
+    rate: int
+    """Samples per second of the files."""
+
+    loudness_lufs: float
+    """Integrated loudness of the full mix by BS.1770."""
+
+    sections: tuple[Section, ...]
+    """In order, without gaps, from bar 0 to `bars`."""
+
+    stops: tuple[tuple[float, float], ...]
+    """Silences that the music means: (beat, beats), in order."""
+
+    folder: Path
+    files: dict[str, str]
+    """Name of the stem -> name of its file in `folder`."""
+
+    def section_at(self, bar: float) -> Section:
+        """The section that `bar` lies in; the first before the track, the last after it."""
+        return next((s for s in reversed(self.sections) if s.bar <= bar), self.sections[0])
+
+    def beat_sample(self, beat: float) -> float:
+        """Where `beat` is heard, in samples at the track's own rate; not a whole number."""
+        return (self.first_beat_seconds + beat * 60.0 / self.bpm) * self.rate
+
+
+def read_track(folder: Path) -> Track:
+    """The track in `folder`, checked.
+
+    Raises MediaError when its files are not there or not TOML, ConfigError when `track.toml` says
+    something that cannot be.
+    """
+    path = folder / TRACK_FILE
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as missing:
+        raise MediaError(f"{folder}: there is no {TRACK_FILE}, so it is not a track") from missing
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as unreadable:
+        raise MediaError(f"{path}: cannot be read as TOML: {unreadable}") from unreadable
+
+    mistakes = [f"{path}: {key} is not known" for key in said if key not in _KNOWN]
+    number = {key: _number(path, said, key, mistakes) for key in _RANGES}
+    key = _text(path, said, "key", mistakes)
+    if key and not _CAMELOT.fullmatch(key):
+        mistakes.append(f"{path}: key is {key!r}; it must be Camelot, 1A to 12B")
+    track = Track(
+        id=_text(path, said, "id", mistakes, folder.name),
+        title=_text(path, said, "title", mistakes),
+        artist=_text(path, said, "artist", mistakes, "unknown"),
+        bpm=number["bpm"],
+        key=key,
+        bars=int(number["bars"]),
+        first_beat_seconds=number["first_beat_seconds"],
+        seconds=number["seconds"],
+        rate=int(number["rate"]),
+        loudness_lufs=number["loudness_lufs"],
+        sections=_sections(path, said, number["bars"], mistakes),
+        stops=_stops(path, said, number["bars"] * BEATS_PER_BAR, mistakes),
+        folder=folder,
+        files=_files(path, said, mistakes),
+    )
+    if mistakes:
+        raise ConfigError(*mistakes)
+    end = track.first_beat_seconds + track.bars * BEATS_PER_BAR * 60.0 / track.bpm
+    if end > track.seconds + END_TOLERANCE_SECONDS:
+        raise ConfigError(
+            f"{path}: {track.bars} bars at {track.bpm:g} BPM end at {end:.1f} s, "
+            f"but the track is {track.seconds:.1f} s long; give fewer bars"
+        )
+    for name in track.files.values():
+        if not (folder / name).is_file():
+            raise MediaError(f"{folder / name}: this stem of {track.title!r} is missing")
+    return track
+
+
+def write_track(track: Track) -> None:
+    """Write `track.toml` into the track's folder: all of it or, after a fault, none."""
+    path = track.folder / TRACK_FILE
+    half_written = path.with_name(f".{TRACK_FILE}.{os.getpid()}")
+    track.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        half_written.write_text(_as_toml(track), encoding="utf-8")
+        half_written.replace(path)
+    finally:
+        half_written.unlink(missing_ok=True)
+
+
+def read_library(folder: Path) -> tuple[tuple[Track, ...], tuple[str, ...]]:
+    """All tracks under `folder`, sorted by id, and one sentence for each that cannot be used.
+
+    Folders without a `track.toml` are not tracks and are passed over. A folder that is not there
+    is an empty library.
+    """
+    tracks: dict[str, Track] = {}
+    complaints: list[str] = []
+    for path in sorted(folder.glob(f"*/{TRACK_FILE}")):
+        try:
+            track = read_track(path.parent)
+        except CrowdstreamError as broken:
+            complaints.extend(str(broken).splitlines())
+            continue
+        if track.id in tracks:
+            complaints.append(
+                f"{path}: id {track.id!r} is already that of {tracks[track.id].folder}"
+            )
+            continue
+        tracks[track.id] = track
+    return tuple(tracks[name] for name in sorted(tracks)), tuple(complaints)
+
+
+def load_stems(track: Track, rate: int) -> NDArray[np.int16]:
+    """The four stems at `rate` samples per second, shape (4, samples, 2), in the order of STEMS.
+
+    Mono becomes stereo; a stem shorter than the others ends in silence. Raises MediaError when a
+    file is missing, cannot be decoded, or is not at the track's rate.
+    """
+    import numpy as np
+    import soundfile
+    import soxr
+
+    paths = [track.folder / track.files[stem] for stem in STEMS]
+    shapes = [_checked_shape(path, track.rate) for path in paths]
+    stems = np.zeros((len(STEMS), max(frames for frames, _ in shapes), 2), np.int16)
+
+    def decode(stem: int) -> None:
+        frames, channels = shapes[stem]
+        room = stems[stem, :frames]
+        try:
+            if channels == 2:
+                got = soundfile.read(paths[stem], frames, dtype="int16", out=room)[0]
+            else:
+                got = soundfile.read(paths[stem], frames, dtype="int16")[0]
+                room[: len(got)] = got[:, np.newaxis]
+        except soundfile.LibsndfileError as broken:
+            raise MediaError(f"{paths[stem]}: cannot be decoded: {broken}") from broken
+        if len(got) < frames:
+            raise MediaError(
+                f"{paths[stem]}: ends after {len(got)} of {frames} samples; copy the track again"
+            )
+
+    # The decoder lets go of the interpreter, so the stems share the processor's cores.
+    with ThreadPoolExecutor(len(STEMS), "decode") as threads:
+        list(threads.map(decode, range(len(STEMS))))
+        if rate == track.rate:
+            return stems
+        at_rate = list(threads.map(lambda stem: soxr.resample(stem, track.rate, rate), stems))
+    return np.stack(at_rate)
+
+
+def _checked_shape(path: Path, rate: int) -> tuple[int, int]:
+    """(samples, channels) of a stem."""
+    import soundfile
+
+    try:
+        info = soundfile.info(path)
+    except soundfile.LibsndfileError as broken:
+        raise MediaError(f"{path}: is not a sound file that can be read: {broken}") from broken
+    if info.samplerate != rate:
+        raise MediaError(f"{path}: is at {info.samplerate} Hz; its track.toml says {rate} Hz")
+    if info.channels not in (1, 2):
+        raise MediaError(f"{path}: has {info.channels} channels; a stem has one or two")
+    return info.frames, info.channels
+
+
+def _number(path: Path, said: dict[str, Any], key: str, mistakes: list[str]) -> float:
+    low, high = _RANGES[key]
+    value = said.get(key)
+    whole = isinstance(low, int)
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        kind = "a whole number" if whole else "a number"
+        mistakes.append(f"{path}: {key} is {value!r}; it must be {kind}, {low:g} to {high:g}")
+        return low
+    if not low <= value <= high:  # NaN is not within anything
+        mistakes.append(f"{path}: {key} is {value}; it must be {low:g} to {high:g}")
+        return low
+    return value
+
+
+def _text(
+    path: Path, said: dict[str, Any], key: str, mistakes: list[str], default: str | None = None
+) -> str:
+    value = said.get(key, default)
+    if isinstance(value, str) and value:
+        return value
+    mistakes.append(f"{path}: {key} is {value!r}; it must be a text")
+    return ""
+
+
+def _tables(path: Path, said: dict[str, Any], key: str, mistakes: list[str]) -> list[Any]:
+    value = said.get(key, [])
+    if isinstance(value, list) and all(isinstance(row, dict) for row in value):
+        return value
+    mistakes.append(f"{path}: {key} must be a list of tables, as `write_track` writes it")
+    return []
+
+
+def _sections(
+    path: Path, said: dict[str, Any], bars: float, mistakes: list[str]
+) -> tuple[Section, ...]:
+    sections: list[Section] = []
+    next_bar = 0
+    for row in _tables(path, said, "sections", mistakes):
+        name, bar, length = row.get("name"), row.get("bar"), row.get("bars")
+        if name not in SECTION_NAMES:
+            mistakes.append(
+                f"{path}: a section is called {name!r}; it must be one of "
+                f"{', '.join(SECTION_NAMES)}"
+            )
+        elif type(bar) is not int or type(length) is not int or length < 1 or bar != next_bar:
+            mistakes.append(
+                f"{path}: section {name} at bar {bar!r} is {length!r} bars long; it must begin at "
+                f"bar {next_bar}, where the one before ends, and have whole bars"
+            )
+        else:
+            sections.append(Section(name, bar, length))
+            next_bar = bar + length
+            continue
+        return tuple(sections)
+    if next_bar != bars:
+        mistakes.append(f"{path}: the sections end at bar {next_bar}; the track has {bars:g} bars")
+    return tuple(sections)
+
+
+def _stops(
+    path: Path, said: dict[str, Any], beats: float, mistakes: list[str]
+) -> tuple[tuple[float, float], ...]:
+    stops: list[tuple[float, float]] = []
+    for row in _tables(path, said, "stops", mistakes):
+        beat, length = row.get("beat"), row.get("beats")
+        numbers = type(beat) in (int, float) and type(length) in (int, float)
+        if not (numbers and math.isfinite(beat + length) and 0 <= beat < beat + length <= beats):
+            mistakes.append(f"{path}: a stop at beat {beat!r} for {length!r} beats is not in it")
+        else:
+            stops.append((float(beat), float(length)))
+    return tuple(sorted(stops))
+
+
+def _files(path: Path, said: dict[str, Any], mistakes: list[str]) -> dict[str, str]:
+    files = said.get("files", {})
+    if not isinstance(files, dict) or set(files) != set(STEMS):
+        mistakes.append(f"{path}: files must name the four stems: {', '.join(STEMS)}")
+        return {}
+    for stem, name in files.items():
+        # A track is its folder: it can be copied, and points nowhere else.
+        if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
+            mistakes.append(f"{path}: the file of {stem} is {name!r}; it must lie in the folder")
+    return {stem: str(files[stem]) for stem in STEMS}
+
+
+def _as_toml(track: Track) -> str:
+    def text(value: str) -> str:
+        # A JSON string is a TOML string, but for one character.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+    lines = [
+        f"# {track.title}: one track of the library. Beat b is heard at".replace("\n", " "),
+        "# first_beat_seconds + b * 60 / bpm; a bar is four beats.",
+        "",
+        f"id = {text(track.id)}",
+        f"title = {text(track.title)}",
+        f"artist = {text(track.artist)}",
+        f"bpm = {float(track.bpm)!r}",
+        f"key = {text(track.key)}                  # on the Camelot wheel",
+        f"bars = {track.bars}",
+        f"first_beat_seconds = {float(track.first_beat_seconds)!r}",
+        f"seconds = {float(track.seconds)!r}",
+        f"rate = {track.rate}                # samples per second",
+        f"loudness_lufs = {float(track.loudness_lufs)!r}       # integrated, all stems together",
+        "",
+        "# From bar to bar, without gaps.",
+        "sections = [",
+        *(
+            f"    {{ name = {text(s.name)}, bar = {s.bar}, bars = {s.bars} }},"
+            for s in track.sections
+        ),
+        "]",
+        "",
+        "# Silences that the music means, in beats.",
+        "stops = [",
+        *(f"    {{ beat = {beat!r}, beats = {beats!r} }}," for beat, beats in track.stops),
+        "]",
+        "",
+        "[files]",
+        *(f"{stem} = {text(track.files[stem])}" for stem in STEMS),
+        "",
+    ]
+    return "\n".join(lines)
