@@ -22,7 +22,7 @@ import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from crowdstream.errors import ChannelClosed
 from crowdstream.packets import Packet, Tick
@@ -232,7 +232,7 @@ class MergingInbox(Generic[T]):
         clock: Clock,
         offline: bool,
         tick_seconds: float | None = None,
-        outbox: FanOut | None = None,
+        outbox: FanOut[Any] | None = None,
         traffic: Traffic | None = None,
     ) -> None:
         """`outbox` is the same stage's: its watermark follows this inbox."""

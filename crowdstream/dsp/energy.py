@@ -62,7 +62,7 @@ def energy_of(speed: float, anchors: Anchors = Anchors()) -> float:  # noqa: B00
     "float64[:](float32[:,:,::1])",
     cache=True,
     nogil=True,
-)  # type: ignore[untyped-decorator]
+)
 def torso_lengths(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
     """Distance from the middle of the shoulders to the middle of the hips, per person.
 
@@ -91,7 +91,7 @@ def torso_lengths(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
     "float64[:,:](float32[:,:,::1], float32[:,:,::1], float64[::1], float64, float64)",
     cache=True,
     nogil=True,
-)  # type: ignore[untyped-decorator]
+)
 def body_speeds(
     now: NDArray[np.float32],
     then: NDArray[np.float32],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+from typing import Any
 
 
 class ManualClock:
@@ -43,9 +44,10 @@ class ManualClock:
             return False
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((until, future))
-        waiting = asyncio.ensure_future(event.wait())
+        waiting: asyncio.Future[Any] = asyncio.ensure_future(event.wait())
+        moved: asyncio.Future[Any] = future
         try:
-            await asyncio.wait({future, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({moved, waiting}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
             future.cancel()

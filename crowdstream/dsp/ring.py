@@ -1,0 +1,198 @@
+"""Rings of time-stamped joints: where everyone was a moment ago, in memory that never grows.
+
+One row per person, a fixed number of samples per row. A row is found by the person's id, taken
+over by a new person when its own has not been seen for `FORGET_SECONDS`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numba import njit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+ROWS: Final = 256
+"""People that can be followed at once; of more, the first in the picture are."""
+
+SAMPLES: Final = 128
+"""Joints kept per person: 2 s at 60 pictures a second."""
+
+FORGET_SECONDS: Final = 1.0
+LONGEST_GAP_SECONDS: Final = 0.35
+"""Between two samples further apart than this nobody knows where a joint was."""
+
+LENGTH_SECONDS: Final = 2.0
+"""A person's body length is the median of their torso over this long."""
+
+
+@njit(
+    "void(int64[::1], float64[:,::1], float32[:,:,:,::1], float64[:,::1], int64[::1],"
+    " float64, float32[:,:,::1], float64[::1])",
+    cache=True,
+    nogil=True,
+)
+def _write(
+    heads: NDArray[np.int64],
+    times: NDArray[np.float64],
+    joints: NDArray[np.float32],
+    torsos: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    at: float,
+    keypoints: NDArray[np.float32],
+    lengths: NDArray[np.float64],
+) -> None:
+    """Append one sample to each of `rows`."""
+    samples = times.shape[1]
+    for person in range(rows.shape[0]):
+        row = rows[person]
+        if row < 0:
+            continue
+        slot = heads[row] % samples
+        times[row, slot] = at
+        torsos[row, slot] = lengths[person]
+        for joint in range(17):
+            for axis in range(3):
+                joints[row, slot, joint, axis] = keypoints[person, joint, axis]
+        heads[row] += 1
+
+
+@njit(
+    "float64(int64[::1], float64[:,::1], float32[:,:,:,::1], float64[:,::1], int64[::1],"
+    " float64, float64, float64, float32[:,:,::1], float64[::1], float64[::1])",
+    cache=True,
+    nogil=True,
+)
+def _look_back(
+    heads: NDArray[np.int64],
+    times: NDArray[np.float64],
+    joints: NDArray[np.float32],
+    torsos: NDArray[np.float64],
+    rows: NDArray[np.int64],
+    then: float,
+    since: float,
+    longest_gap: float,
+    out: NDArray[np.float32],
+    known: NDArray[np.float64],
+    lengths: NDArray[np.float64],
+) -> float:
+    """Joints at `then`, interpolated; `known` is 1 where they are; median torsos since `since`."""
+    samples = times.shape[1]
+    scratch = np.empty(samples)
+    for person in range(rows.shape[0]):
+        known[person] = 0.0
+        lengths[person] = np.nan
+        row = rows[person]
+        if row < 0:
+            continue
+        head = heads[row]
+        count = min(head, samples)
+        later = -1
+        found = 0
+        for back in range(count):
+            slot = (head - 1 - back) % samples
+            if times[row, slot] >= since and torsos[row, slot] > 0.0:
+                scratch[found] = torsos[row, slot]
+                found += 1
+            elif times[row, slot] < since:
+                break
+        if found > 0:
+            lengths[person] = np.median(scratch[:found])
+        for back in range(count):
+            slot = (head - 1 - back) % samples
+            if times[row, slot] > then:
+                later = slot
+                continue
+            earlier = slot
+            if times[row, earlier] == then or later < 0:
+                for joint in range(17):
+                    for axis in range(3):
+                        out[person, joint, axis] = joints[row, earlier, joint, axis]
+                known[person] = 1.0 if times[row, earlier] == then else 0.0
+                break
+            gap = times[row, later] - times[row, earlier]
+            if gap > longest_gap:
+                break
+            share = np.float32((then - times[row, earlier]) / gap)
+            for joint in range(17):
+                for axis in range(2):
+                    a = joints[row, earlier, joint, axis]
+                    b = joints[row, later, joint, axis]
+                    out[person, joint, axis] = a + share * (b - a)
+                out[person, joint, 2] = min(
+                    joints[row, earlier, joint, 2], joints[row, later, joint, 2]
+                )
+            known[person] = 1.0
+            break
+    return then
+
+
+class PeopleRing:
+    """Everyone's joints over the last two seconds."""
+
+    def __init__(self) -> None:
+        """Empty; all memory it will ever use is taken here."""
+        self._times = np.full((ROWS, SAMPLES), -math.inf)
+        self._joints = np.zeros((ROWS, SAMPLES, 17, 3), np.float32)
+        self._torsos = np.full((ROWS, SAMPLES), np.nan)
+        self._heads = np.zeros(ROWS, np.int64)
+        self._row_of: dict[int, int] = {}
+        self._seen_at = np.full(ROWS, -math.inf)
+        self._owner = np.full(ROWS, -1, np.int64)
+
+    def clear(self) -> None:
+        """Forget everyone: the source has jumped."""
+        self._row_of.clear()
+        self._owner[:] = -1
+        self._seen_at[:] = -math.inf
+        self._heads[:] = 0
+
+    def write(
+        self,
+        ids: NDArray[np.int64],
+        keypoints: NDArray[np.float32],
+        torsos: NDArray[np.float64],
+        at: float,
+    ) -> NDArray[np.int64]:
+        """Add one sample for each person; returns their rows, -1 where there is no row left."""
+        rows = np.array([self._row(int(person), at) for person in ids], np.int64)
+        _write(
+            self._heads, self._times, self._joints, self._torsos, rows, at, keypoints, torsos
+        )
+        return rows
+
+    def look_back(
+        self, rows: NDArray[np.int64], now: float, seconds: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
+        """Joints `seconds` ago, which of them are known, and the median torso lengths.
+
+        Shapes (people, 17, 3), (people,), (people,).
+        """
+        people = rows.shape[0]
+        joints = np.zeros((people, 17, 3), np.float32)
+        known = np.zeros(people)
+        lengths = np.zeros(people)
+        _look_back(
+            self._heads, self._times, self._joints, self._torsos, rows, now - seconds,
+            now - LENGTH_SECONDS, LONGEST_GAP_SECONDS, joints, known, lengths,
+        )  # fmt: skip
+        return joints, known > 0.5, lengths
+
+    def _row(self, person: int, at: float) -> int:
+        row = self._row_of.get(person)
+        if row is not None and self._owner[row] == person:
+            self._seen_at[row] = at
+            return row
+        row = int(np.argmin(self._seen_at))
+        if at - self._seen_at[row] < FORGET_SECONDS:
+            return -1
+        if self._owner[row] >= 0:
+            self._row_of.pop(int(self._owner[row]), None)
+        self._row_of[person] = row
+        self._owner[row] = person
+        self._seen_at[row] = at
+        self._heads[row] = 0
+        return row

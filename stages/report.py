@@ -1,0 +1,286 @@
+"""Write the show down: one JSON object a line, numbers only."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from crowdstream.errors import CrowdstreamError
+from crowdstream.packets import (
+    STEMS,
+    Energy,
+    Frame,
+    Gains,
+    Motion,
+    Packet,
+    People,
+    Playing,
+    Tempo,
+    Tick,
+)
+from crowdstream.stage import Context, Inbox, Sink, StageConfig
+
+LINE_SECONDS = 0.1
+FLUSH_SECONDS = 1.0
+
+
+class ReportConfig(StageConfig):
+    """Settings of `report`.
+
+    Example:
+        [[stage]]
+        use = "report"
+        from = ["measure_energy", "map_tempo"]
+        path = "out/show.jsonl"
+    """
+
+    path: Path = Field(Path("show.jsonl"), description="Where the lines go.")
+    every: Literal["tenth", "frame"] = Field(
+        "tenth", description="One line every tenth of a second, or one for each analysed picture."
+    )
+    joints: bool = Field(
+        default=False, description="Also the joints of drawn people. Never those of real ones."
+    )
+    max_megabytes: float = Field(
+        500.0, gt=0, le=10_000, description="The report ends there; the show goes on."
+    )
+    header: dict[str, Any] = Field(
+        default_factory=dict, description="Facts for the first line: seed, command, version."
+    )
+
+
+class Report(Sink[Packet]):
+    """Remember the newest of everything and write it ten times a second.
+
+    What is not known is null. Musical decisions stand between the lines, at their own time.
+    """
+
+    Config = ReportConfig
+
+    def __init__(self, config: ReportConfig, context: Context) -> None:
+        """Opens nothing yet."""
+        super().__init__(config, context)
+        self._config = config
+        self._file: IO[str] | None = None
+        self._part = config.path.with_name(config.path.name + ".part")
+        self._lines: list[str] = []
+        self._written = 0
+        self._full = False
+        self._origin: float | None = None
+        self._next_line = 0.0
+        self._flushed_at = 0.0
+        self._frame: Frame | None = None
+        self._truth: Any = None
+        self._aspect: float | None = None
+        self._energy: Energy | None = None
+        self._tempo: Tempo | None = None
+        self._playing: Playing | None = None
+        self._motion: Motion | None = None
+        self._people: People | None = None
+
+    async def open(self) -> None:
+        """Make the file, so that a folder that cannot be written is known at once."""
+        target = self._part if self.context.offline else self._config.path
+
+        def make() -> IO[str]:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            return target.open("w", encoding="utf-8")
+
+        try:
+            self._file = await self.context.offload(make)
+        except OSError as error:
+            raise CrowdstreamError(f"{target}: cannot be written: {error.strerror}") from error
+        if self._config.header:
+            self._add({"t": 0.0, "event": "show", "why": "begin", **self._config.header})
+
+    async def run(self, inbox: Inbox[Packet | Tick]) -> None:
+        """Take everything; write as time goes by."""
+        async for packet in inbox:
+            if isinstance(packet, Tick):
+                continue
+            now = packet.captured_at if self.context.offline else self.context.clock.now()
+            if self._origin is None:
+                self._origin = 0.0 if self.context.offline else now
+                self._next_line = now
+                self._flushed_at = now
+            # Lines are due before the packet that comes after them is taken in.
+            if self._config.every == "tenth":
+                while now > self._next_line + 1e-9:
+                    self._line(self._next_line)
+                    self._next_line += LINE_SECONDS
+                    if now - self._next_line > 10.0:
+                        self._next_line = now  # nothing came for long; no line is invented
+            elif (
+                self._energy is not None
+                and isinstance(packet, Energy | Frame)
+                and packet.captured_at > self._energy.captured_at + 1e-9
+            ):
+                self._line(self._energy.captured_at)
+                self._energy = None
+            self._take(packet)
+            if now - self._flushed_at > FLUSH_SECONDS:
+                self._flushed_at = now
+                await self._flush()
+        if self._origin is not None and (self._config.every == "tenth" or self._energy):
+            at = self._energy.captured_at if self._energy else self._next_line
+            self._line(at if self._config.every == "frame" else self._next_line)
+        await self._flush()
+        if self.context.offline:
+            await self.context.offload(self._finish)
+
+    async def close(self) -> None:
+        """A report that did not come to its end is not left behind (offline)."""
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
+            if self.context.offline:
+                self._part.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self._part.replace(self._config.path)
+
+    async def _flush(self) -> None:
+        if not self._lines or self._file is None:
+            return
+        text, self._lines = "".join(self._lines), []
+        if self._full:
+            return
+        self._written += len(text)
+        if self._written > self._config.max_megabytes * 1e6:
+            self._full = True
+            self.context.log.warning("report_full", megabytes=self._config.max_megabytes)
+            return
+        file = self._file
+
+        def write() -> None:
+            file.write(text)
+            file.flush()
+
+        try:
+            await self.context.offload(write)
+        except OSError as error:
+            if self.context.offline:
+                raise CrowdstreamError(
+                    f"{self._config.path}: cannot be written: {error.strerror}"
+                ) from error
+            self.context.log.warning("report_not_written", why=error.strerror)
+
+    def _take(self, packet: Packet) -> None:
+        if isinstance(packet, Frame):
+            height, width = packet.picture.shape[:2]
+            self._aspect = width / height
+            self._truth = packet.truth
+        elif isinstance(packet, Energy):
+            # With both eyes the later one of a picture knows more; with one it is that one.
+            if self._config.every == "tenth" or packet.fresh_from is not None:
+                self._energy = packet
+        elif isinstance(packet, Tempo):
+            self._tempo = packet
+        elif isinstance(packet, Motion):
+            self._motion = packet
+        elif isinstance(packet, People):
+            self._people = packet
+        elif isinstance(packet, Playing):
+            self._playing = packet
+            for event in packet.events:
+                at = event.t - (self._origin or 0.0)
+                self._add({"t": _round(at, 2), "event": event.event, "why": event.why, **event.facts})
+
+    def _line(self, at: float) -> None:
+        energy, tempo, playing, truth = self._energy, self._tempo, self._playing, self._truth
+        line: dict[str, Any] = {
+            "t": _round(at - (self._origin or 0.0), 3),
+            "energy": _round(energy.level if energy else None),
+            "raw": _round(energy.raw if energy else None),
+            "speed": _round(energy.speed if energy else None),
+            "confidence": _round(energy.confidence if energy else None),
+            "energy_true": _round(truth.energy if truth else None),
+            "drive": _round(energy.drive if energy else None),
+            "people": energy.people if energy else None,
+            "arms": _round(energy.arms if energy else None),
+            "legs": _round(energy.legs if energy else None),
+            "head": _round(energy.head if energy else None),
+            "bounce": _round(energy.bounce if energy else None),
+            "groove": _round(energy.groove_bpm if energy else None, 2),
+            "groove_confidence": _round(energy.groove_confidence if energy else None),
+            "synchrony": _round(energy.synchrony if energy else None),
+            "bpm_wanted": _round(tempo.bpm if tempo else None, 2),
+            "eyes": list(energy.eyes) if energy else [],
+            "light": self._motion.light if self._motion else None,
+            "state": _state(energy, playing),
+        }
+        if playing is not None:
+            line |= {
+                "bpm": _round(playing.bpm, 3),
+                "beat": _round(playing.beat, 3),
+                "bar": playing.bar,
+                "phrase": playing.phrase,
+                "section": playing.section,
+                "track": playing.track,
+                "next": playing.next,
+                "bars_to_next": playing.bars_to_next,
+                "gains": _gains(playing.gains),
+                "decks": [
+                    {
+                        "track": deck.track,
+                        "beat": _round(deck.beat, 3),
+                        "section": deck.section,
+                        "gains": _gains(deck.gains),
+                    }
+                    for deck in playing.decks
+                ],
+                "lufs": _round(playing.lufs, 2),
+                "peak": _round(playing.peak),
+                "underruns": playing.underruns,
+            }
+        if truth is not None:
+            line["scene"] = truth.scene
+            line["people_true"] = int(truth.ids.shape[0])
+            line["bpm_true"] = _round(truth.bpm, 2)
+            if self._config.joints:
+                line["aspect"] = _round(self._aspect)
+                line["ids"] = truth.ids.tolist()
+                line["joints"] = np.round(truth.joints[:, :, :2], 3).reshape(
+                    len(truth.ids), -1
+                ).astype(float).tolist()  # fmt: skip
+        self._add(line)
+
+    def _add(self, line: dict[str, Any]) -> None:
+        self._lines.append(json.dumps(_finite(line), ensure_ascii=False) + "\n")
+
+
+def _state(energy: Energy | None, playing: Playing | None) -> str:
+    if playing is not None and playing.state != "ok":
+        return playing.state
+    return energy.state if energy is not None else "stale"
+
+
+def _gains(gains: Gains) -> dict[str, float | None]:
+    return {stem: _round(gain) for stem, gain in zip(STEMS, gains, strict=True)}
+
+
+def _round(value: float | None, digits: int = 4) -> float | None:
+    if value is None or not math.isfinite(value):
+        return None
+    return round(float(value), digits)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: what is not finite is not known."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, np.generic):
+        return _finite(value.item())
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
