@@ -231,7 +231,15 @@ def test_secrets_are_known_by_their_shape(said: str, shown: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["password", "db_passwd", "API-Key", "stream_key", "access_token", "Authorization", "client_id"],
+    [
+        "password",
+        "db_passwd",
+        "API-Key",
+        "stream_key",
+        "access_token",
+        "Authorization",
+        "client_id",
+    ],
 )
 def test_secrets_are_known_by_their_key(key: str) -> None:
     """At any depth, whatever the value is."""
@@ -398,7 +406,7 @@ def test_a_secret_never_appears_wherever_it_hides(data: st.DataObject, secret: s
     value = data.draw(_around(secret))
     for form in ("json", "console"):
         out = io.StringIO()
-        configure_log("debug", form, out, [secret], clock=ManualClock(100.0))  # type: ignore[arg-type]
+        configure_log("debug", form, out, [secret], clock=ManualClock(100.0))
         get_log("x").info("thing_happened", value=value)
         logging.getLogger("y").warning("%s", value)
         try:

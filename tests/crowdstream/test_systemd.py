@@ -74,7 +74,8 @@ def test_abstract_sockets_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", [None, "", "relative", "vsock:2:1", "/no/such/socket", "/" + "x" * 300, "/a\x00b", "@"]
+    "address",
+    [None, "", "relative", "vsock:2:1", "/no/such/socket", "/" + "x" * 300, "/a\x00b", "@"],
 )
 def test_without_a_listener_nothing_happens(
     address: str | None, monkeypatch: pytest.MonkeyPatch
