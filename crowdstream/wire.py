@@ -14,7 +14,7 @@ import os
 import socket
 import struct
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -70,15 +70,14 @@ class Cutter:
         self._bytes = bytearray()
         self._fds: deque[int] = deque()
 
-    def cut(self, piece: bytes, fds: Sequence[int]) -> list[tuple[int, Message]]:
-        """The packets that are whole now.
+    def cut(self, piece: bytes, fds: Sequence[int]) -> Iterator[tuple[int, Message]]:
+        """The packets that are whole now; to be read to the end.
 
         Raises:
             ValueError: the stream is not one of ours.
         """
         self._bytes += piece
         self._fds.extend(fds)
-        packets = []
         while len(self._bytes) >= _PREFIX.size:
             kind, descriptors, tag, head, body = _PREFIX.unpack_from(self._bytes)
             if head > _LARGEST_HEADER or body > _LARGEST_PAYLOAD:
@@ -93,10 +92,9 @@ class Cutter:
                 payload = bytes(view[_PREFIX.size + head : whole])
             del self._bytes[:whole]
             if not isinstance(header, dict):
-                raise ValueError("the header is no object")
+                raise ValueError("the header is no object")  # noqa: TRY004  as all that is broken
             taken = tuple(self._fds.popleft() for _ in range(descriptors))
-            packets.append((kind, Message(header=header, payload=payload, fds=taken, tag=tag)))
-        return packets
+            yield kind, Message(header=header, payload=payload, fds=taken, tag=tag)
 
     def close(self) -> None:
         """Close descriptors whose packet never became whole."""

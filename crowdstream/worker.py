@@ -178,21 +178,15 @@ class Worker:
             raise WorkerError(f"{self.name}: this child was started before; make a new one")
         self._loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        spawning = _in_spawning_thread(lambda: _spawn(self.name, self._environment, theirs))
         try:
-            self._process = await asyncio.shield(
-                asyncio.wrap_future(
-                    _in_spawning_thread(lambda: _spawn(self.name, self._environment, theirs))
-                )
-            )
+            self._process = await asyncio.shield(asyncio.wrap_future(spawning))
         except BaseException as error:
-            # A child that was spawned while nobody waited any more finds its socket closed: it
-            # ends by itself.
             ours.close()
+            spawning.add_done_callback(_disown)
             if isinstance(error, OSError):
                 raise WorkerError(f"{self.name}: no child could be made: {error}") from error
             raise
-        finally:
-            theirs.close()
         self._pidfd = os.pidfd_open(self._process.pid)
         self._loop.add_reader(self._pidfd, self._died)
         self._ear = _Ear(self._loop, self._process.stdout, self.name, self._log)
@@ -231,7 +225,8 @@ class Worker:
         """The next message that is not a reply; for one reader.
 
         Args:
-            deadline: seconds without a message after which the child is killed; None waits.
+            deadline: seconds without a word after which the child is killed; its beats are
+                words. None waits for ever.
 
         Raises:
             WorkerError: the child is dead (what it sent before is delivered first), or late.
@@ -242,7 +237,7 @@ class Worker:
             self._reader = self._loop.create_future()
             try:
                 wire.resume()
-                await self._within(self._reader, deadline, "sent nothing")
+                await self._within(self._reader, deadline, "sent nothing", beats_count=True)
             finally:
                 self._reader = None
         message = self._arrived.popleft()
@@ -250,9 +245,7 @@ class Worker:
             self._wire.resume()
         return message
 
-    def send_nowait(
-        self, header: Header, payload: Payload = b"", fds: Sequence[int] = ()
-    ) -> bool:
+    def send_nowait(self, header: Header, payload: Payload = b"", fds: Sequence[int] = ()) -> bool:
         """Send if the child has taken everything before; False, and not sent, if it has not.
 
         Raises:
@@ -264,9 +257,7 @@ class Worker:
         wire.write(MESSAGE, 0, header, payload, fds)
         return True
 
-    async def send(
-        self, header: Header, payload: Payload = b"", fds: Sequence[int] = ()
-    ) -> None:
+    async def send(self, header: Header, payload: Payload = b"", fds: Sequence[int] = ()) -> None:
         """Send, after the child has taken everything before.
 
         Raises:
@@ -319,22 +310,37 @@ class Worker:
             raise WorkerError(f"{self.name}: the child is not running")
         return self._wire
 
-    async def _within(self, future: asyncio.Future[T], seconds: float | None, what: str) -> T:
+    async def _within(
+        self,
+        future: asyncio.Future[T],
+        seconds: float | None,
+        what: str,
+        *,
+        beats_count: bool = False,
+    ) -> T:
         """The future's result; when it is late, the child is killed and WorkerError raised."""
         assert self._loop is not None
+        loop = self._loop
         if seconds is None:
             return await future
+        begun = loop.time()
+        timer = loop.call_later(seconds, lambda: late())
 
         def late() -> None:
+            nonlocal timer
             # If it was this loop that slept, the answer may already lie in the socket.
             if self._wire is not None:
                 self._wire.read()
-            if not future.done():
-                sentence = f"{what} within {seconds:g} s"
-                self.kill(sentence)
-                future.set_exception(WorkerError(f"{self.name}: the child {sentence}"))
+            if future.done():
+                return
+            silent_since = max(begun, self._heard_at) if beats_count else begun
+            if loop.time() < silent_since + seconds - 0.001:
+                timer = loop.call_at(silent_since + seconds, late)
+                return
+            sentence = f"{what} within {seconds:g} s"
+            self.kill(sentence)
+            future.set_exception(WorkerError(f"{self.name}: the child {sentence}"))
 
-        timer = self._loop.call_later(seconds, late)
         try:
             return await future
         finally:
@@ -572,9 +578,7 @@ class _Wire:
 class _Ear:
     """Hears what the child writes to stderr and stdout; writes it into the log, within limits."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, pipe: Any, name: str, log: Log
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, pipe: Any, name: str, log: Log) -> None:
         self._loop = loop
         self._pipe = pipe
         self._fd: int = pipe.fileno()
@@ -635,17 +639,28 @@ def _spawn(
     # Each thread that calls malloc reserves 64 MiB of address space, which the limit counts.
     clean["MALLOC_ARENA_MAX"] = "2"
     program = "from crowdstream.child import serve; serve()"
-    return subprocess.Popen(
-        [sys.executable, "-P", "-c", program, str(theirs.fileno()), name],
-        env={**clean, **environment},
-        pass_fds=[theirs.fileno()],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        bufsize=0,
-        # Ctrl-C in a terminal goes to the daemon, which ends its children in its own order.
-        start_new_session=True,
-    )
+    with theirs:
+        return subprocess.Popen(
+            [sys.executable, "-P", "-c", program, str(theirs.fileno()), name],
+            env={**clean, **environment},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            bufsize=0,
+            # Ctrl-C in a terminal goes to the daemon, which ends its children in its own order.
+            start_new_session=True,
+        )
+
+
+def _disown(spawning: Future[subprocess.Popen[bytes]]) -> None:
+    """End a child that was made while nobody waited for it any more."""
+    if spawning.exception() is None:
+        process = spawning.result()
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 _spawning_jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]]] | None = None
@@ -674,5 +689,5 @@ def _spawn_for_ever(jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]
         job, future = jobs.get()
         try:
             future.set_result(job())
-        except BaseException as error:  # handed to whoever waits
+        except BaseException as error:  # noqa: BLE001  handed to whoever waits
             future.set_exception(error)
