@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ class PlannedStage:
     config: StageConfig
     edges: tuple[Edge, ...]
     on_failure: OnFailure
+    must_open: bool = False
+    """The command line named it: if it does not come up the first time, the run ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +66,34 @@ class Plan:
 
 
 def make_plan(
-    recipe: Recipe, config: Config, *, overrides: Mapping[str, Mapping[str, Any]] | None = None
+    recipe: Recipe,
+    config: Config,
+    *,
+    overrides: Mapping[str, Mapping[str, Any]] | None = None,
+    must_open: Collection[str] = (),
 ) -> Plan:
     """Check everything that can be checked without touching a device.
 
-    `overrides` are settings from the command line, by stage name; they count most.
+    `overrides` are settings from the command line, by stage name; they count most. `must_open`
+    names the stages that the command line asked for.
 
     Raises:
         ConfigError: every mistake of the recipe and of the stages' settings.
     """
-    return _Planner(recipe, config, overrides or {}).plan()
+    return _Planner(recipe, config, overrides or {}, must_open).plan()
 
 
 class _Planner:
     """Collects mistakes while it goes down the recipe."""
 
     def __init__(
-        self, recipe: Recipe, config: Config, overrides: Mapping[str, Mapping[str, Any]]
+        self,
+        recipe: Recipe,
+        config: Config,
+        overrides: Mapping[str, Mapping[str, Any]],
+        must_open: Collection[str],
     ) -> None:
+        self._must_open = must_open
         self._recipe = recipe
         self._config = config
         self._overrides = overrides
@@ -108,6 +120,7 @@ class _Planner:
                 self._planned[name] = PlannedStage(
                     name, entry.use, stage, settings, edges,
                     entry.on_failure or ("stop" if self._recipe.offline else "go_on"),
+                    name in self._must_open,
                 )  # fmt: skip
             if types.sends:
                 above = name

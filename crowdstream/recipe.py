@@ -101,3 +101,20 @@ def find_recipe(name: str, *, pipelines: Path | None, config: Path | None) -> Re
     known = {path.stem for folder in folders for path in folder.glob("*.toml")}
     known |= {Path(entry.name).stem for entry in packaged.iterdir() if entry.name.endswith(".toml")}
     raise ConfigError(f"no pipeline is called {name}{nearest(name, sorted(known))}")
+
+
+def with_source(recipe: Recipe, use: str, settings: dict[str, Any]) -> Recipe:
+    """The same chain with another source in the place of its first stage."""
+    old = recipe.stage[0]
+    old_name = old.name or old.use.rpartition(":")[2]
+
+    def renamed(entry: Entry) -> Entry:
+        if entry.from_ is None or old_name not in entry.from_:
+            return entry
+        feeders = tuple(use if feeder == old_name else feeder for feeder in entry.from_)
+        return entry.model_copy(update={"from_": feeders})
+
+    source = Entry.model_validate({"use": use, **settings})
+    return recipe.model_copy(
+        update={"stage": (source, *(renamed(entry) for entry in recipe.stage[1:]))}
+    )

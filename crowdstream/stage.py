@@ -20,7 +20,9 @@ from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from crowdstream.channel import Inbox, Outbox, WhenFull
+from crowdstream.channel import Inbox as Inbox
+from crowdstream.channel import Outbox as Outbox
+from crowdstream.channel import WhenFull
 from crowdstream.clock import Clock
 from crowdstream.controls import Controls
 from crowdstream.packets import Packet, Tick

@@ -258,7 +258,8 @@ class _Keeper:
                     if self.stopping:
                         self._say(StageState.STOPPED, _cause(error))
                         return
-                    if self._planned.on_failure == "stop":
+                    must_work = self._planned.must_open and self.meter.sent == 0
+                    if must_work or self._planned.on_failure == "stop":
                         self._say(StageState.FAILED, _cause(error))
                         raise StageFailed(self.name, error) from error
                     if self.context.clock.now() - began > WELL_AFTER_SECONDS:

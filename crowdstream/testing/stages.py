@@ -45,9 +45,12 @@ def a_context(
     offline: bool = True,
     stage_class: type | None = None,
     log: Any = None,
+    places: Places | None = None,
 ) -> Context:
     """A context for one stage; `folder` holds its cache, state and models."""
-    root = folder if folder is not None else Path(tempfile.mkdtemp(prefix="crowdstream-test-"))
+    if places is None:
+        root = folder if folder is not None else Path(tempfile.mkdtemp(prefix="crowdstream-"))
+        places = Places(cache=root / "cache", state=root / "state", models=root / "models")
     controls = Controls()
     if stage_class is not None:
         controls.declare(name, controls_of(stage_class))
@@ -55,7 +58,7 @@ def a_context(
         name=name,
         log=log if log is not None else SilentLog(),
         clock=clock if clock is not None else ManualClock(),
-        places=Places(cache=root / "cache", state=root / "state", models=root / "models"),
+        places=places,
         controls=controls,
         offload=Offload(name),
         offline=offline,

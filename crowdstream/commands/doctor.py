@@ -1,0 +1,162 @@
+"""`crowdstream doctor`: one page for the person who has to help."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+from crowdstream import __version__
+from crowdstream.commands import add_config, add_json, print_json, say, subcommand
+from crowdstream.config import Config, find_config, places_of, read_config
+from crowdstream.daemon import runtime_folder
+from crowdstream.errors import ConfigError, CrowdstreamError
+from crowdstream.plan import make_plan
+from crowdstream.recipe import find_recipe
+from crowdstream.warm import prepare_caches, warm_kernels
+
+PACKAGES: Final = (
+    "numpy", "numba", "opencv-python-headless", "openvino", "onnxruntime", "sounddevice",
+    "soundfile", "soxr", "python-osc", "structlog", "pydantic",
+)  # fmt: skip
+
+
+def add(subcommands: Any) -> None:
+    """Declare the options."""
+    parser = subcommand(
+        subcommands, "doctor", what="print one page for the person who has to help",
+        example="crowdstream doctor > page.txt",
+    )  # fmt: skip
+    add_config(parser)
+    add_json(parser)
+    parser.add_argument(
+        "--warm", action="store_true", help="also compile every kernel and make the built-in music"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the page; 78 when the configuration is wrong, and still print the rest."""
+    path = find_config(arguments.config)
+    wrong: tuple[str, ...] = ()
+    try:
+        config = read_config(path)
+    except ConfigError as error:
+        config, wrong = Config(), error.mistakes
+    places = places_of(config)
+    prepare_caches(places)
+    if arguments.warm:
+        _warm(places.cache)
+    page = examine(config, path, wrong)
+    if arguments.json:
+        print_json(page)
+    else:
+        _print(page)
+    return ConfigError.exit_code if page["config"]["mistakes"] else 0
+
+
+def examine(config: Config, path: Path | None, wrong: tuple[str, ...]) -> dict[str, Any]:
+    """Everything on the page, as plain data with secrets masked."""
+    from crowdstream.commands.devices import devices  # noqa: PLC0415
+    from crowdstream.log import Mask  # noqa: PLC0415
+    from crowdstream.models import list_models  # noqa: PLC0415
+
+    places = places_of(config)
+    mistakes = list(wrong)
+    stages: dict[str, Any] = {}
+    try:
+        plan = make_plan(find_recipe(config.pipeline, pipelines=None, config=path), config)
+        stages = {s.name: s.config.model_dump(mode="json") for s in plan.stages}
+    except ConfigError as error:
+        mistakes += [m for m in error.mistakes if m not in mistakes]
+    try:
+        models = [str(model.name) for model in list_models(places.models, places.state)]
+    except CrowdstreamError as error:
+        models = [f"cannot be listed: {error}"]
+    page = {
+        "crowdstream": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "portaudio": None,
+        "config": {
+            "path": str(path) if path else None,
+            "pipeline": config.pipeline,
+            "mistakes": mistakes,
+            "stages": stages,
+        },
+        "places": {key: str(getattr(places, key)) for key in ("cache", "state", "models")},
+        "models": models,
+        "devices": devices(),
+        "running": _running(),
+    }
+    masked = Mask().plain(page)
+    assert isinstance(masked, dict)
+    return masked
+
+
+def _warm(cache: Path) -> None:
+    say("compiling every kernel…")
+    count = len(warm_kernels())
+    say(f"{count} modules are warm, kept in {os.environ.get('NUMBA_CACHE_DIR')}")
+    from crowdstream.music.compose import builtin_library  # noqa: PLC0415
+
+    def progress(what: str, share: float) -> None:
+        say(f"built-in music: {what} {share:4.0%}")
+
+    builtin_library(cache / "music", progress=progress)
+
+
+def _running() -> dict[str, Any] | None:
+    """What the running daemon wrote last, if one runs."""
+    try:
+        facts: dict[str, Any] = json.loads((runtime_folder() / "status.json").read_text())
+        os.kill(int(facts["pid"]), 0)
+    except (OSError, ValueError, KeyError):
+        return None
+    return facts
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
+
+
+def _print(page: dict[str, Any]) -> None:
+    def lines(value: Any, indent: int) -> None:
+        space = "  " * indent
+        if isinstance(value, dict):
+            for key, item in value.items():
+                if isinstance(item, dict | list) and item:
+                    print(f"{space}{key}:")
+                    lines(item, indent + 1)
+                else:
+                    print(f"{space}{key}: {'-' if item in (None, [], {}) else item}")
+        elif isinstance(value, list):
+            for item in value:
+                if isinstance(item, dict):
+                    print(f"{space}- {', '.join(f'{k} {v}' for k, v in item.items())}")
+                else:
+                    print(f"{space}- {item}")
+
+    lines(page, 0)
+    if page["config"]["mistakes"]:
+        print(f"{len(page['config']['mistakes'])} mistakes in the configuration", file=sys.stderr)

@@ -1,0 +1,41 @@
+"""`crowdstream report`: the page of a night that was recorded."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from crowdstream.commands import say, subcommand
+
+
+def add(subcommands: Any) -> None:
+    """Declare the options."""
+    parser = subcommand(
+        subcommands, "report", what="make the page, the picture and the set list of a recorded show",
+        example="crowdstream report night.jsonl --out night/",
+    )  # fmt: skip
+    parser.add_argument("show", type=Path, metavar="SHOW.jsonl")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default: beside it)")
+    parser.add_argument("--mix", type=Path, metavar="WAV", help="put this sound into the page")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write report.html, report.png and setlist.csv."""
+    from crowdstream.offline.page import write_page  # noqa: PLC0415
+    from crowdstream.offline.picture import write_picture  # noqa: PLC0415
+    from crowdstream.offline.show import read_show, write_setlist  # noqa: PLC0415
+
+    show = read_show(arguments.show)
+    out = arguments.out if arguments.out is not None else arguments.show.parent
+    out.mkdir(parents=True, exist_ok=True)
+    meta = show.meta
+    write_page(
+        show, out / "report.html", mix=arguments.mix, plain=None, title=arguments.show.stem,
+        command=str(meta.get("command", "")), seed=meta.get("seed"),
+    )  # fmt: skip
+    write_picture(show, out / "report.png")
+    write_setlist(show, out / "setlist.csv")
+    for name in ("report.html", "report.png", "setlist.csv"):
+        say(f"wrote {out / name}")
+    return 0
