@@ -287,10 +287,12 @@ class Thinning:
         """Whether the picture taken `at` seconds is one of those."""
         if self._period == 0.0:
             return True
-        # A camera's jitter must not cost every other picture when its rate is the wanted one.
+        # A camera's jitter must not cost pictures when its rate is the wanted one: what came late
+        # does not make the next one early.
         if at < self._due - 0.3 * self._period:
             return False
-        self._due = max(self._due + self._period, at + 0.3 * self._period)
+        due = at if self._due == -math.inf else self._due
+        self._due = max(due + self._period, at - self._period)
         return True
 
 
