@@ -1,0 +1,347 @@
+"""Weights: found by name or path, and never loaded when a byte of them has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from crowdstream.errors import ConfigError, CrowdstreamError, DeviceError, MediaError
+from crowdstream.models import (
+    ModelMissing,
+    add_model,
+    find_model,
+    list_models,
+    load_model,
+    read_manifest,
+    verify_models,
+)
+from crowdstream.vision.onnx import read_outline
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty models folder."""
+    (tmp_path / "models").mkdir()
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A state folder that does not exist yet."""
+    return tmp_path / "state"
+
+
+def a_pose_onnx(
+    path: Path, outputs: tuple[int, ...] = (1, 56, 8400), weights_beside: bool = False
+) -> Path:
+    """A tiny ONNX file with the outside of a pose model: one weight, repeated."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    picture = helper.make_tensor_value_info("images", TensorProto.FLOAT, (1, 3, 640, 640))
+    people = helper.make_tensor_value_info("output0", TensorProto.FLOAT, outputs)
+    weight = numpy_helper.from_array(np.zeros(outputs, np.float32), "weight")
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+            helper.make_node("Add", ["weight", "mean"], ["output0"]),
+        ],
+        "pose", [picture], [people], [weight],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    if weights_beside:
+        onnx.save_model(
+            model, str(path), save_as_external_data=True, location="w.data", size_threshold=0
+        )
+    else:
+        onnx.save_model(model, str(path))
+    return path
+
+
+def flip_a_byte(path: Path) -> None:
+    """Change one bit in the middle of a file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+# --- finding -------------------------------------------------------------------------------------
+
+
+def test_name_is_found_in_the_models_folder(folder: Path) -> None:
+    """NAME means NAME.onnx in the models folder."""
+    (folder / "crowd.onnx").write_bytes(b"x")
+    found = find_model("crowd", folder)
+    assert (found.form, found.paths) == ("onnx", (folder.resolve() / "crowd.onnx",))
+
+
+def test_eight_bit_openvino_is_preferred(folder: Path) -> None:
+    """Of several forms of one model the fastest is taken."""
+    (folder / "crowd.onnx").write_bytes(b"x")
+    for name in ("crowd_openvino_model", "crowd_int8_openvino_model"):
+        (folder / name).mkdir()
+        (folder / name / "crowd.xml").write_bytes(b"x")
+        (folder / name / "crowd.bin").write_bytes(b"x")
+    assert find_model("crowd", folder).paths[0].parent.name == "crowd_int8_openvino_model"
+
+
+def test_auto_takes_the_first_known_name(folder: Path) -> None:
+    """`auto` prefers yolov8n-pose, and takes yolo11n-pose where only that is there."""
+    (folder / "yolo11n-pose.onnx").write_bytes(b"x")
+    assert find_model("auto", folder).name == "yolo11n-pose"
+    (folder / "yolov8n-pose.onnx").write_bytes(b"x")
+    assert find_model("auto", folder).name == "yolov8n-pose"
+
+
+@pytest.mark.parametrize("name", ["auto", "yolov8n-pose", "/nowhere/at/all.onnx"])
+def test_absent_weights_are_recoverable(name: str, folder: Path) -> None:
+    """Weights that are not there are a ModelMissing, which says what to do."""
+    with pytest.raises(ModelMissing, match="crowdstream models add|check the path") as caught:
+        find_model(name, folder)
+    assert isinstance(caught.value, DeviceError)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.pth", "w.pkl", "W.PT", "w.ckpt"])
+def test_no_pickle_is_ever_loaded(name: str, folder: Path) -> None:
+    """A file that may hold a pickle is refused before a byte of it is read."""
+    (folder / name).write_bytes(b"x")
+    with pytest.raises(ConfigError, match="no pickle is ever loaded.*crowdstream models export"):
+        find_model(str(folder / name), folder)
+
+
+def test_unexported_checkpoint_says_that_export_comes_next(folder: Path) -> None:
+    """A .pt with the right name is no model yet."""
+    (folder / "yolov8n-pose.pt").write_bytes(b"x")
+    with pytest.raises(ModelMissing, match="crowdstream models export yolov8n-pose"):
+        find_model("auto", folder)
+    with pytest.raises(ConfigError, match="export it first"):
+        find_model("yolov8n-pose", folder)
+
+
+def test_xml_without_its_weights_is_missing(folder: Path) -> None:
+    """An OpenVINO model is two files."""
+    (folder / "crowd.xml").write_bytes(b"x")
+    with pytest.raises(ModelMissing, match=r"crowd\.bin"):
+        find_model("crowd", folder)
+
+
+@pytest.mark.parametrize("name", ["../secret", "a b", "", "-x", "text.txt"])
+def test_odd_names_are_refused(name: str, folder: Path) -> None:
+    """What is neither name nor path gets one sentence."""
+    with pytest.raises(CrowdstreamError):
+        find_model(name, folder)
+
+
+# --- loading -------------------------------------------------------------------------------------
+
+
+def test_first_use_notes_the_hash_and_later_loads_hold_to_it(folder: Path, state: Path) -> None:
+    """A file is noted when first used; the same bytes load again as noted."""
+    (folder / "crowd.onnx").write_bytes(b"weights")
+    first = load_model(find_model("crowd", folder), folder, state)
+    again = load_model(find_model("crowd", folder), folder, state)
+    assert (first.trust, again.trust) == ("new", "noted")
+    assert first.model == again.model == b"weights"
+    assert first.sha256 == (hashlib.sha256(b"weights").hexdigest(),)
+
+
+@pytest.mark.parametrize("changed", ["crowd.xml", "crowd.bin"])
+def test_one_changed_byte_is_refused(changed: str, folder: Path, state: Path) -> None:
+    """Either file of a model: the sentence names both hashes and what to run."""
+    inside = folder / "crowd_openvino_model"
+    inside.mkdir()
+    (inside / "crowd.xml").write_bytes(b"<net/>" * 100)
+    (inside / "crowd.bin").write_bytes(b"weights" * 100)
+    load_model(find_model("crowd", folder), folder, state)
+    wanted = hashlib.sha256((inside / changed).read_bytes()).hexdigest()[:12]
+    flip_a_byte(inside / changed)
+    found = hashlib.sha256((inside / changed).read_bytes()).hexdigest()[:12]
+    with pytest.raises(ConfigError) as caught:
+        load_model(find_model("crowd", folder), folder, state)
+    sentence = str(caught.value)
+    assert changed in sentence
+    assert wanted in sentence
+    assert found in sentence
+    assert "crowdstream models verify --accept crowd" in sentence
+    assert caught.value.exit_code == 78
+
+
+def test_accepting_takes_the_change_over(folder: Path, state: Path) -> None:
+    """`verify` shows the change, `--accept` ends it."""
+    (folder / "crowd.onnx").write_bytes(b"weights")
+    load_model(find_model("crowd", folder), folder, state)
+    flip_a_byte(folder / "crowd.onnx")
+    states = [
+        [verdict.state for verdict in verify_models(folder, state)],
+        [verdict.state for verdict in verify_models(folder, state, accept="crowd")],
+        [verdict.state for verdict in verify_models(folder, state)],
+    ]
+    assert states == [["changed"], ["accepted"], ["good"]]
+    assert load_model(find_model("crowd", folder), folder, state).trust == "noted"
+
+
+def test_manifest_counts_more_than_notes(folder: Path, state: Path) -> None:
+    """A file that the manifest names is held to the manifest, and cannot be accepted otherwise."""
+    right = hashlib.sha256(b"right").hexdigest()
+    (folder / "manifest.toml").write_text(
+        '[[weights]]\nname = "crowd"\nfile = "crowd.onnx"\naddress = ""\nsize = 5\n'
+        f'sha256 = "{right}"\nlicence = "MIT"\n'
+    )
+    (folder / "crowd.onnx").write_bytes(b"right")
+    assert load_model(find_model("crowd", folder), folder, state).trust == "manifest"
+    (folder / "crowd.onnx").write_bytes(b"wrong")
+    verify_models(folder, state, accept="crowd")
+    with pytest.raises(ConfigError, match="manifest"):
+        load_model(find_model("crowd", folder), folder, state)
+
+
+def test_broken_notes_are_not_taken_for_none(folder: Path, state: Path) -> None:
+    """Otherwise whoever breaks the notes could exchange the weights."""
+    (folder / "crowd.onnx").write_bytes(b"weights")
+    load_model(find_model("crowd", folder), folder, state)
+    (state / "noted.toml").write_text("[[file]\n")
+    with pytest.raises(ConfigError, match=r"noted\.toml"):
+        load_model(find_model("crowd", folder), folder, state)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+@given(name=st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="/\0"),
+                    min_size=1, max_size=20).filter(lambda n: n not in {".", ".."}))  # fmt: skip
+def test_notes_keep_any_path(name: str, tmp_path: Path) -> None:
+    """Quotes, newlines and all: what was noted is what is read back."""
+    here = tmp_path / hashlib.sha256(name.encode()).hexdigest()
+    odd = here / name
+    odd.mkdir(parents=True)
+    (odd / "m.onnx").write_bytes(name.encode())
+    file = find_model(str(odd / "m.onnx"), here)
+    trusts = [load_model(file, here, here / "state.d").trust for _ in range(2)]
+    assert trusts == ["new", "noted"]
+
+
+def test_named_pipe_does_not_hang(folder: Path, state: Path) -> None:
+    """What is no file is refused at once."""
+    os.mkfifo(folder / "crowd.onnx")
+    with pytest.raises(MediaError, match="is not a file"):
+        load_model(find_model("crowd", folder), folder, state)
+
+
+def test_empty_file_is_refused(folder: Path, state: Path) -> None:
+    """A copy that never began."""
+    (folder / "crowd.onnx").touch()
+    with pytest.raises(MediaError, match="0 bytes"):
+        load_model(find_model("crowd", folder), folder, state)
+
+
+# --- commands ------------------------------------------------------------------------------------
+
+
+def test_added_model_is_found_by_name_and_noted(tmp_path: Path, folder: Path, state: Path) -> None:
+    """From anywhere on the machine into the models folder, with nothing left beside it."""
+    added = add_model(a_pose_onnx(tmp_path / "venue.onnx"), folder, state)
+    assert added.name == "venue"
+    assert load_model(find_model("venue", folder), folder, state).trust == "noted"
+    assert sorted(path.name for path in folder.iterdir()) == ["venue.onnx"]
+
+
+def test_added_openvino_folder_is_found_by_name(tmp_path: Path, folder: Path, state: Path) -> None:
+    """Both files go into a folder of the model's name."""
+    source = tmp_path / "venue_int8_openvino_model"
+    source.mkdir()
+    (source / "v.xml").write_bytes(b"<net/>")
+    (source / "v.bin").write_bytes(b"w")
+    assert add_model(source, folder, state).name == "venue_int8"
+    found = find_model("venue", folder)
+    assert [path.name for path in found.paths] == ["v.xml", "v.bin"]
+    assert load_model(found, folder, state).trust == "noted"
+
+
+def test_adding_what_is_no_pose_model_changes_nothing(
+    tmp_path: Path, folder: Path, state: Path
+) -> None:
+    """Refused with the shape that it has."""
+    detector = a_pose_onnx(tmp_path / "d.onnx", (1, 84, 8400))
+    with pytest.raises(MediaError, match="1x84x8400"):
+        add_model(detector, folder, state)
+    assert list(folder.iterdir()) == []
+
+
+def test_list_shows_what_is_here_and_what_is_known(folder: Path, state: Path) -> None:
+    """Files of the folder first, then entries of the manifest with their address."""
+    repository = Path(__file__).resolve().parents[2]
+    (folder / "manifest.toml").write_text((repository / "models/manifest.toml").read_text())
+    (folder / "crowd.onnx").write_bytes(b"weights")
+    listed = list_models(folder, state)
+    assert [(model.name, model.present) for model in listed] == [
+        ("crowd", True),
+        ("yolov8n-pose", False),
+        ("yolo11n-pose", False),
+        ("htdemucs", False),
+    ]
+    assert all(model.path.startswith("https://") for model in listed[1:])
+
+
+def test_shipped_manifest_is_whole() -> None:
+    """Sizes and hashes of the weights we know."""
+    repository = Path(__file__).resolve().parents[2]
+    known = {
+        each.file: (each.size, each.sha256[:8]) for each in read_manifest(repository / "models")
+    }
+    assert known == {
+        "yolov8n-pose.pt": (6_832_633, "c6fa93dd"),
+        "yolo11n-pose.pt": (6_255_593, "869e83fc"),
+        "955717e8-8726e21a.th": (84_141_911, "8726e21a"),
+    }
+
+
+def test_mistakes_of_a_manifest_are_all_named(folder: Path) -> None:
+    """One sentence for each entry that is wrong."""
+    (folder / "manifest.toml").write_text(
+        '[[weights]]\nname = "a"\n[[weights]]\nname = "b"\nfile = "b"\naddress = ""\nsize = 1\n'
+        'sha256 = "x"\nlicence = ""\n'
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_manifest(folder)
+    assert len(caught.value.mistakes) == 2
+
+
+# --- ONNX, read without an engine ----------------------------------------------------------------
+
+
+def test_outline_tells_shapes(tmp_path: Path) -> None:
+    """Inputs and outputs; weights are not inputs."""
+    content = a_pose_onnx(tmp_path / "m.onnx").read_bytes()
+    outline = read_outline("m", content)
+    assert (outline.inputs, outline.outputs) == ([(1, 3, 640, 640)], [(1, 56, 8400)])
+
+
+def test_weights_in_other_files_are_refused(tmp_path: Path) -> None:
+    """Nobody would have hashed them."""
+    path = a_pose_onnx(tmp_path / "m.onnx", weights_beside=True)
+    with pytest.raises(MediaError, match="external data"):
+        read_outline("m", path.read_bytes())
+
+
+def test_truncated_onnx_is_refused(tmp_path: Path) -> None:
+    """At any length that cuts the graph."""
+    content = a_pose_onnx(tmp_path / "m.onnx").read_bytes()
+    for length in (1, 10, 100, len(content) // 2, len(content) - 9):
+        with pytest.raises(MediaError):
+            read_outline("m", content[:length])
+
+
+@settings(max_examples=200)
+@given(content=st.binary(max_size=400))
+def test_any_bytes_are_read_or_refused(content: bytes) -> None:
+    """A stranger's file never raises anything but MediaError."""
+    try:
+        read_outline("m", content)
+    except MediaError:
+        pass
