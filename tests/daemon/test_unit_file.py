@@ -101,7 +101,7 @@ def test_verify_would_notice_a_wrong_line(tmp_path: Path) -> None:
     """The judge of the test above is awake."""
     unit = _unit_of_this_machine(tmp_path)
     unit.write_text(unit.read_text().replace("WatchdogSec=10", "WatchdogSec=soon"))
-    assert "WatchdogSec" in _analyze("verify", str(unit)).stderr
+    assert "soon" in _analyze("verify", str(unit)).stderr
 
 
 @pytest.mark.system
