@@ -282,14 +282,17 @@ class Thinning:
         """None lets everything through."""
         self._period = 1.0 / fps if fps else 0.0
         self._due = -math.inf
+        self._seen = -math.inf
 
     def wants(self, at: float) -> bool:
         """Whether the picture taken `at` seconds is one of those."""
         if self._period == 0.0:
             return True
-        # A camera's jitter must not cost pictures when its rate is the wanted one: what came late
-        # does not make the next one early.
-        if at < self._due - 0.3 * self._period:
+        # The picture nearest to when one is due. A camera's jitter must not cost pictures when its
+        # rate is the wanted one: what came late does not make the next one early.
+        early = min(0.3 * self._period, 0.5 * (at - self._seen))
+        self._seen = at
+        if at < self._due - early:
             return False
         due = at if self._due == -math.inf else self._due
         self._due = max(due + self._period, at - self._period)
