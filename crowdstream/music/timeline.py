@@ -1,0 +1,115 @@
+"""Musical time: which beat is heard at which sample, and the other way round.
+
+Time goes in quanta of 256 samples counted from sample 0, with one tempo each. The tempo lies on
+straight lines from bar line to bar line; whoever steers says what it shall be at the end of the
+bar to come. Everything that must be on the beat asks here; nobody counts for himself.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+
+QUANTUM: Final = 256
+"""Samples for which the tempo holds still."""
+
+BEATS_PER_BAR: Final = 4
+
+_HISTORY: Final = 32_768
+"""Stretches of even tempo that are kept: three minutes and more of the steadiest change."""
+
+
+class Timeline:
+    """A mapping between samples and beats that grows at its end."""
+
+    def __init__(self, rate: int, bpm: float, *, first_sample: int = 0) -> None:
+        """Beat 0 is heard at `first_sample`, at `bpm`."""
+        if not (math.isfinite(bpm) and bpm > 0):
+            raise ValueError(f"a tempo of {bpm} BPM is no tempo")
+        self.rate = rate
+        self.beat = 0.0
+        """Beat at the end of what has been laid down."""
+
+        self.bpm = bpm
+        """Tempo of the last quantum."""
+
+        self._position = first_sample
+        self._bar = 0
+        self._from = self._to = self._after = bpm
+        self._step: float | None = None
+        self._samples = np.zeros(_HISTORY)
+        self._beats = np.zeros(_HISTORY)
+        self._bpms = np.zeros(_HISTORY)
+        self._samples[0], self._bpms[0] = first_sample, bpm
+        self._count = 1
+
+    @property
+    def position(self) -> int:
+        """Sample at the end of what has been laid down."""
+        return self._position
+
+    @property
+    def bpm_at_bar_end(self) -> float:
+        """Tempo that will be reached at the next bar line."""
+        return self._to
+
+    def steer(self, bpm: float, *, at_once: bool = False) -> None:
+        """From the next bar line on go to `bpm`, reached one bar later.
+
+        With `at_once` the tempo steps at the bar line; only music that stops there may do so.
+        """
+        self._after = bpm
+        self._step = bpm if at_once else None
+
+    def advance(self) -> None:
+        """Lay down one more quantum. Realtime-safe: yes"""
+        bar = int(self.beat // BEATS_PER_BAR)
+        if bar > self._bar:
+            self._bar = bar
+            self._from = self._to if self._step is None else self._step
+            self._to = self._after
+            self._step = None
+        share = self.beat / BEATS_PER_BAR - self._bar
+        bpm = self._from + (self._to - self._from) * share
+        if bpm != self._bpms[self._count - 1]:
+            if self._count == _HISTORY:
+                self._forget()
+            self._samples[self._count] = self._position
+            self._beats[self._count] = self.beat
+            self._bpms[self._count] = bpm
+            self._count += 1
+        self.bpm = bpm
+        self._position += QUANTUM
+        last = self._count - 1
+        self.beat = float(
+            self._beats[last]
+            + (self._position - self._samples[last]) * (bpm / (60.0 * self.rate))
+        )
+
+    def _forget(self) -> None:
+        """Drop the older half of the past."""
+        half = _HISTORY // 2
+        for column in (self._samples, self._beats, self._bpms):
+            column[:half] = column[half:]
+        self._count = half
+
+    def beat_at(self, sample: float) -> float:
+        """The beat heard at `sample`; beyond what is laid down at the newest tempo."""
+        place = self._place(self._samples, sample)
+        per_sample = self._bpms[place] / (60.0 * self.rate)
+        return float(self._beats[place] + (sample - self._samples[place]) * per_sample)
+
+    def sample_at(self, beat: float) -> float:
+        """The sample at which `beat` is heard, not a whole number."""
+        place = self._place(self._beats, beat)
+        per_beat = 60.0 * self.rate / self._bpms[place]
+        return float(self._samples[place] + (beat - self._beats[place]) * per_beat)
+
+    def bpm_at(self, sample: float) -> float:
+        """The tempo at `sample`."""
+        return float(self._bpms[self._place(self._samples, sample)])
+
+    def _place(self, column: np.ndarray[tuple[int, ...], np.dtype[np.float64]], value: float) -> int:
+        return max(int(np.searchsorted(column[: self._count], value, "right")) - 1, 0)

@@ -1,0 +1,307 @@
+"""The mixer: renders the music, a quantum of 256 samples at a time, from the newest wish.
+
+The same object plays live and into a file, so what is tested offline is what is heard. All sound
+goes two decks -> sum -> fade of everything -> limiter; the limiter's delay is part of the
+timeline, so a beat is heard exactly where the timeline says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from crowdstream.dsp import fades, limiter
+from crowdstream.dsp.limiter import Limiter
+from crowdstream.dsp.loudness import ShortTerm
+from crowdstream.music.conductor import PHRASE, Conductor, Fade, Rules, Start
+from crowdstream.music.timeline import BEATS_PER_BAR, QUANTUM, Timeline
+from crowdstream.packets import DeckState, Gains, Mix, Playing, ShowEvent
+from crowdstream.player.deck import Deck
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from crowdstream.music.library import Track
+
+__all__ = ["QUANTUM", "Mixer", "Rules", "Snapshot"]
+
+LEVEL_OF_SILENT: Final = 1.0e-3
+"""A stem that nobody wishes for keeps its level; a level is never 0."""
+
+WAITING_WISHES: Final = 16
+WAITING_EVENTS: Final = 256
+
+Load = Callable[["Track"], "NDArray[np.int16] | None"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What is heard at `sample`: everything that a `Playing` says about the music."""
+
+    sample: int
+    beat: float
+    bpm: float
+    bpm_wanted: float
+    drive: float
+    phrase: int
+    section: str
+    track: str
+    next: str | None
+    bars_to_next: int | None
+    bars_to_drop: int | None
+    decks: tuple[DeckState, ...]
+    gains: Gains
+    lufs: float | None
+    peak: float
+    state: str
+
+    def packet(
+        self,
+        *,
+        seq: int,
+        captured_at: float,
+        epoch: int = 0,
+        events: tuple[ShowEvent, ...] = (),
+        state: str | None = None,
+        callback_age: float | None = None,
+        underruns: int = 0,
+    ) -> Playing:
+        """As a packet; `state` in place of the music's own where the device knows better."""
+        return Playing(
+            seq=seq, captured_at=captured_at, epoch=epoch, sample=self.sample, beat=self.beat,
+            bar=math.floor(self.beat / BEATS_PER_BAR), bpm=self.bpm, bpm_wanted=self.bpm_wanted,
+            drive=self.drive, phrase=self.phrase, section=self.section, track=self.track,
+            next=self.next, bars_to_next=self.bars_to_next, bars_to_drop=self.bars_to_drop,
+            decks=self.decks, gains=self.gains, lufs=self.lufs, peak=self.peak,
+            state=self.state if state is None else state, callback_age=callback_age,
+            underruns=underruns, events=events,
+        )  # fmt: skip
+
+
+class Mixer:
+    """Two decks, the conductor over them, and one stereo sum."""
+
+    def __init__(
+        self,
+        tracks: Sequence[Track],
+        load: Load,
+        *,
+        rate: int = 44100,
+        seed: int = 0,
+        rules: Rules = Rules(),  # noqa: B008  frozen
+        start: float = 0.0,
+    ) -> None:
+        """Ready to render; nothing is loaded yet.
+
+        Args:
+            tracks: what may be played.
+            load: the stems of a track at `rate`, shape (4, samples, 2); None when they are not
+                there yet: then it is asked again a bar later. Offline it decodes at once.
+            rate: samples a second.
+            seed: of everything that is left to chance.
+            rules: how the music may be moved.
+            start: seconds on the clock of the packets at sample 0, for the events.
+
+        Raises:
+            ConfigError: no tracks.
+        """
+        self.rate = rate
+        self.position = 0
+        """Samples rendered."""
+
+        self.conductor = Conductor(tracks, rules, seed=seed)
+        self.timeline = Timeline(
+            rate, self.conductor.first_bpm, first_sample=limiter.DELAY
+        )
+        self._rules = rules
+        self._load = load
+        self._start = start
+        self._decks = (Deck(rate, rules.loudness_lufs), Deck(rate, rules.loudness_lufs))
+        self._standby: tuple[Track, NDArray[np.int16]] | None = None
+        self._wishes: deque[tuple[int, Mix]] = deque(maxlen=WAITING_WISHES)
+        self._wished_at = 0
+        self._next_bar = 0
+        self._said: deque[tuple[float, str, str, dict[str, object]]] = deque(maxlen=WAITING_EVENTS)
+        self._events: deque[ShowEvent] = deque(maxlen=WAITING_EVENTS)
+        self._sum = np.zeros((QUANTUM, 2), np.float32)
+        self._ramp = np.zeros((QUANTUM, 1), np.float32)
+        self._steps = (np.arange(1, QUANTUM + 1, dtype=np.float32) / QUANTUM)[:, np.newaxis]
+        self._limiter = Limiter(rate, rules.ceiling_db)
+        self._meter = ShortTerm(rate)
+        self._peak = 0.0
+        self._master = 0.0
+        self._master_to = 1.0
+        self._master_step = 1.0
+        self.fade_to(1.0, rules.fade_in_seconds)
+
+    # ---- wishes and controls -----------------------------------------------------------------
+
+    def take(self, mix: Mix, *, sample: int) -> None:
+        """A wish; it takes effect at the first quantum at or after `sample`.
+
+        Of several that are due the newest counts. A wish that is taken later but due earlier
+        replaces those after it.
+        """
+        while self._wishes and self._wishes[-1][0] >= sample:
+            self._wishes.pop()
+        self._wishes.append((sample, mix))
+
+    def fade_to(self, gain: float, seconds: float) -> None:
+        """Move everything to a factor within so many seconds: a mute, the end of the night."""
+        self._master_to = gain
+        quanta = seconds * self.rate / QUANTUM
+        self._master_step = abs(gain - self._master) / quanta if quanta >= 1.0 else 1.0
+
+    def prefetch(self) -> Track | None:
+        """What should be loaded next; None while that is open or it is here already."""
+        track = self.conductor.next
+        here = self._standby is not None and self._standby[0] is track
+        return None if here else track
+
+    # ---- sound -------------------------------------------------------------------------------
+
+    def render(self, out: NDArray[np.float32]) -> None:
+        """The next quantum, shape (QUANTUM, 2), into `out`.
+
+        Realtime-safe: yes, when `load` is; once a bar it plans in plain Python.
+        """
+        timeline = self.timeline
+        self._hear()
+        begin = timeline.beat
+        if begin >= self._next_bar * BEATS_PER_BAR - 1.0:
+            self._conduct(self._next_bar, begin)
+            self._next_bar += 1
+        timeline.advance()
+        end = timeline.beat
+        most_db = self._rules.slew_db_per_beat * (end - begin)
+        self._sum.fill(0.0)
+        for deck in self._decks:
+            deck.render(begin, end, most_db, self._sum)
+        self._fade_everything()
+        self._limiter.limit(self._sum, out)
+        self._meter.measure(out)
+        self._peak = max(self._peak, float(out.max()), -float(out.min()))
+        self.position += QUANTUM
+        while self._said and self._said[0][0] <= end:
+            self._stamp(*self._said.popleft())
+
+    def _hear(self) -> None:
+        """Wishes that are due, and their absence."""
+        conductor = self.conductor
+        changed = False
+        while self._wishes and self._wishes[0][0] <= self.position:
+            conductor.hear(self._wishes.popleft()[1])
+            self._wished_at = self.position
+            changed = True
+        silent_seconds = (self.position - self._wished_at) / self.rate
+        if silent_seconds > self._rules.hold_seconds and not conductor.alone:
+            conductor.hear_nothing()
+            changed = True
+        if changed:
+            self._set_levels()
+
+    def _set_levels(self) -> None:
+        levels = self.conductor.levels()
+        for deck in self._decks:
+            for stem, level in enumerate(levels):
+                if level > LEVEL_OF_SILENT:
+                    deck.wanted[stem] = level
+
+    def _conduct(self, bar: int, now: float) -> None:
+        """Ask what happens at the next bar line, and see to it."""
+        conductor = self.conductor
+        near = conductor.voice is None or (
+            conductor.leave_bar is not None and conductor.leave_bar - bar <= PHRASE
+        )
+        wanted = conductor.next
+        if wanted is not None and near and self.prefetch() is not None:
+            stems = self._load(wanted)
+            if stems is not None:
+                self._standby = (wanted, stems)
+        ready = self._standby is not None and self._standby[0] is wanted
+        plan = conductor.plan(bar, bpm=self.timeline.bpm_at_bar_end, ready=ready)
+        self._set_levels()
+        self.timeline.steer(plan.bpm, at_once=plan.at_once)
+        for order in plan.orders:
+            deck = self._decks[order.deck]
+            if isinstance(order, Start):
+                deck.load(order.track, self._stems_of(order.track), order.offset * BEATS_PER_BAR)
+            elif isinstance(order, Fade):
+                law = fades.GAIN if order.law == "gain" else fades.POWER
+                deck.fade(order.stem, order.to, order.start, order.end, law, now)
+            else:
+                deck.stops_at = order.beat
+        for said in plan.said:
+            self._said.append((said.bar * BEATS_PER_BAR, said.event, said.why, said.facts))
+
+    def _stems_of(self, track: Track) -> NDArray[np.int16]:
+        """From the standby, or, for a track that goes round, from the deck that plays it."""
+        if self._standby is not None and self._standby[0] is track:
+            stems, self._standby = self._standby[1], None
+            return stems
+        return next(d.stems for d in self._decks if d.track is track and d.stems is not None)
+
+    def _fade_everything(self) -> None:
+        before, to = self._master, self._master_to
+        if before == to == 1.0:
+            return
+        step = self._master_step
+        self._master = min(to, before + step) if to > before else max(to, before - step)
+        np.multiply(self._steps, self._master - before, out=self._ramp)
+        np.add(self._ramp, before, out=self._ramp)
+        np.multiply(self._sum, self._ramp, out=self._sum)
+
+    # ---- what is heard -----------------------------------------------------------------------
+
+    def playing(self) -> Snapshot:
+        """What is heard at `position`; `peak` is since the last call."""
+        timeline, conductor = self.timeline, self.conductor
+        beat = timeline.beat_at(self.position)
+        bar = math.floor(beat / BEATS_PER_BAR)
+        states = [
+            DeckState(
+                track=deck.track.title, track_id=deck.track.id, beat=beat + deck.offset,
+                section=deck.track.section_at((beat + deck.offset) / BEATS_PER_BAR).name,
+                gains=(float(deck.gains[0]), float(deck.gains[1]), float(deck.gains[2]),
+                       float(deck.gains[3])),
+            )
+            for deck in self._decks
+            if deck.track is not None
+        ]  # fmt: skip
+        # The louder deck first.
+        states.sort(key=lambda state: -sum(gain * gain for gain in state.gains))
+        louder = states[0] if states else None
+        coming, to_next = conductor.coming(bar)
+        peak, self._peak = self._peak, 0.0
+        return Snapshot(
+            sample=self.position, beat=beat, bpm=timeline.bpm_at(self.position),
+            bpm_wanted=conductor.wish.bpm, drive=conductor.wish.drive,
+            phrase=math.floor(louder.beat / (PHRASE * BEATS_PER_BAR)) if louder else 0,
+            section=louder.section if louder else "", track=louder.track if louder else "",
+            next=coming.title if coming is not None else None,
+            bars_to_next=to_next,
+            bars_to_drop=conductor.bars_to_drop(bar), decks=tuple(states),
+            gains=louder.gains if louder else (0.0, 0.0, 0.0, 0.0), lufs=self._meter.lufs,
+            peak=peak, state=conductor.state,
+        )  # fmt: skip
+
+    def events(self) -> tuple[ShowEvent, ...]:
+        """Decisions that came true since the last call, in order; each is given once."""
+        taken = []
+        while self._events:
+            taken.append(self._events.popleft())
+        return tuple(taken)
+
+    def _stamp(self, beat: float, event: str, why: str, facts: dict[str, object]) -> None:
+        sample = self.timeline.sample_at(beat)
+        self._events.append(
+            ShowEvent(
+                t=self._start + sample / self.rate, event=event, why=why,
+                facts={**facts, "sample": round(sample, 3), "beat": beat},
+            )
+        )  # fmt: skip
