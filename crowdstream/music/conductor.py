@@ -183,7 +183,10 @@ class Handover:
 
 
 class Conductor:
-    """Decides at bar lines. Deterministic: the same wishes at the same bars, the same music."""
+    """Decides at bar lines. Deterministic: the same wishes at the same bars, the same music.
+
+    `state`, `coming` and `bars_to_drop` may be asked by another thread than the one that plans.
+    """
 
     def __init__(self, tracks: Sequence[Track], rules: Rules, *, seed: int = 0) -> None:
         """Nothing plays yet; `next` is the track to begin with.
@@ -290,8 +293,9 @@ class Conductor:
 
     def _leading(self, bar: int) -> Voice | None:
         """Whose sections count: the incoming track's from the swap on."""
-        if self.handover is not None and bar >= self.handover.swap:
-            return self.handover.incoming
+        handover = self.handover
+        if handover is not None and bar >= handover.swap:
+            return handover.incoming
         return self.voice
 
     def levels(self) -> Gains:
@@ -407,7 +411,7 @@ class Conductor:
             return
         self.leave_bar = line - voice.offset
         settled = self.next is not None and (
-            self.leave_bar - bar <= PHRASE or track_bar % PHRASE
+            self.leave_bar - bar < PHRASE or track_bar % PHRASE
         )
         if self._skip_asked and self.next is not None:
             settled = self._meeting(self.next, bpm) is not None
@@ -635,37 +639,30 @@ class Conductor:
 
     def coming(self, bar: int) -> tuple[Track | None, int | None]:
         """The next track, and bars until it begins to be heard, once either is settled."""
-        if self.handover is not None:
-            return self.handover.incoming.track, 0
-        if self.next is None or self.leave_bar is None:
-            return self.next, None
-        return self.next, max(self.leave_bar - bar, 0)
+        handover, track, leave_bar = self.handover, self.next, self.leave_bar
+        if handover is not None:
+            return handover.incoming.track, 0
+        if track is None or leave_bar is None:
+            return track, None
+        return track, max(leave_bar - bar, 0)
 
     def bars_to_drop(self, bar: int) -> int | None:
         """Bars until the next drop that will be played."""
-        if self.handover is not None:
-            handover = self.handover
-            if bar < handover.swap:
-                return handover.swap - bar if handover.to_drop else None
+        handover, voice, leave_bar = self.handover, self.voice, self.leave_bar
+        if handover is not None:
+            return handover.swap - bar if handover.to_drop and bar < handover.swap else None
+        if voice is None:
             return None
-        if self.voice is None:
+        drops = [s.bar - voice.offset for s in voice.track.sections if s.name == "drop"]
+        drop = next((drop for drop in drops if drop > bar), None)
+        if drop is None or (leave_bar is not None and leave_bar <= drop):
             return None
-        for section in self.voice.track.sections:
-            drop = section.bar - self.voice.offset
-            if section.name == "drop" and drop > bar:
-                will_be = self.leave_bar is None or self.leave_bar > drop
-                return drop - bar if will_be else None
-        return None
-
-    @property
-    def voice_since(self) -> int:
-        """Bar of the timeline at which what plays came in; 0 while nothing does."""
-        return self.voice.since if self.voice is not None else 0
+        return drop - bar
 
     def _say_what_happens(self, bar: int, plan: Plan) -> None:
         """Drops of a track in the course of its own, and the beginning of a hold."""
         left = self.bars_to_drop(bar - 1)
-        if left == 1 and self.handover is None and bar > self.voice_since:
+        if left == 1 and not any(said.event == "drop" for said in plan.said):
             plan.said.append(Said(bar, "drop", "the build ends here", {}))
         if self.bars_to_drop(bar) == PHRASE:
             plan.said.append(Said(bar, "drop_ahead", "eight bars to go", {"bars": PHRASE}))

@@ -8,9 +8,12 @@ bar to come. Everything that must be on the beat asks here; nobody counts for hi
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 QUANTUM: Final = 256
 """Samples for which the tempo holds still."""
@@ -44,6 +47,7 @@ class Timeline:
         self._bpms = np.zeros(_HISTORY)
         self._samples[0], self._bpms[0] = first_sample, bpm
         self._count = 1
+        self._forgotten = 0
 
     @property
     def position(self) -> int:
@@ -91,25 +95,36 @@ class Timeline:
     def _forget(self) -> None:
         """Drop the older half of the past."""
         half = _HISTORY // 2
+        self._forgotten += 1
         for column in (self._samples, self._beats, self._bpms):
             column[:half] = column[half:]
         self._count = half
+        self._forgotten += 1
 
     def beat_at(self, sample: float) -> float:
         """The beat heard at `sample`; beyond what is laid down at the newest tempo."""
-        place = self._place(self._samples, sample)
-        per_sample = self._bpms[place] / (60.0 * self.rate)
-        return float(self._beats[place] + (sample - self._samples[place]) * per_sample)
+        at, beat, bpm = self._stretch(self._samples, sample)
+        return beat + (sample - at) * (bpm / (60.0 * self.rate))
 
     def sample_at(self, beat: float) -> float:
         """The sample at which `beat` is heard, not a whole number."""
-        place = self._place(self._beats, beat)
-        per_beat = 60.0 * self.rate / self._bpms[place]
-        return float(self._samples[place] + (beat - self._beats[place]) * per_beat)
+        sample, at, bpm = self._stretch(self._beats, beat)
+        return sample + (beat - at) * (60.0 * self.rate / bpm)
 
     def bpm_at(self, sample: float) -> float:
         """The tempo at `sample`."""
-        return float(self._bpms[self._place(self._samples, sample)])
+        return self._stretch(self._samples, sample)[2]
 
-    def _place(self, column: np.ndarray[tuple[int, ...], np.dtype[np.float64]], value: float) -> int:
-        return max(int(np.searchsorted(column[: self._count], value, "right")) - 1, 0)
+    def _stretch(self, column: NDArray[np.float64], value: float) -> tuple[float, float, float]:
+        """Beginning of the stretch of even tempo that `value` lies in: sample, beat, and its BPM.
+
+        May be asked by any thread: an answer during which the past moved is thrown away.
+        """
+        while True:
+            before = self._forgotten
+            place = max(int(np.searchsorted(column[: self._count], value, "right")) - 1, 0)
+            found = (
+                float(self._samples[place]), float(self._beats[place]), float(self._bpms[place])
+            )  # fmt: skip
+            if before == self._forgotten and before % 2 == 0:
+                return found

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,7 +19,7 @@ from crowdstream.dsp.limiter import Limiter
 from crowdstream.dsp.loudness import ShortTerm
 from crowdstream.music.conductor import PHRASE, Conductor, Fade, Rules, Start
 from crowdstream.music.timeline import BEATS_PER_BAR, QUANTUM, Timeline
-from crowdstream.packets import DeckState, Gains, Mix, Playing, ShowEvent
+from crowdstream.packets import DeckState, Mix, Playing, ShowEvent
 from crowdstream.player.deck import Deck
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from crowdstream.music.library import Track
 
-__all__ = ["QUANTUM", "Mixer", "Rules", "Snapshot"]
+__all__ = ["QUANTUM", "Mixer", "Rules"]
 
 LEVEL_OF_SILENT: Final = 1.0e-3
 """A stem that nobody wishes for keeps its level; a level is never 0."""
@@ -37,50 +36,6 @@ WAITING_WISHES: Final = 16
 WAITING_EVENTS: Final = 256
 
 Load = Callable[["Track"], "NDArray[np.int16] | None"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    """What is heard at `sample`: everything that a `Playing` says about the music."""
-
-    sample: int
-    beat: float
-    bpm: float
-    bpm_wanted: float
-    drive: float
-    phrase: int
-    section: str
-    track: str
-    next: str | None
-    bars_to_next: int | None
-    bars_to_drop: int | None
-    decks: tuple[DeckState, ...]
-    gains: Gains
-    lufs: float | None
-    peak: float
-    state: str
-
-    def packet(
-        self,
-        *,
-        seq: int,
-        captured_at: float,
-        epoch: int = 0,
-        events: tuple[ShowEvent, ...] = (),
-        state: str | None = None,
-        callback_age: float | None = None,
-        underruns: int = 0,
-    ) -> Playing:
-        """As a packet; `state` in place of the music's own where the device knows better."""
-        return Playing(
-            seq=seq, captured_at=captured_at, epoch=epoch, sample=self.sample, beat=self.beat,
-            bar=math.floor(self.beat / BEATS_PER_BAR), bpm=self.bpm, bpm_wanted=self.bpm_wanted,
-            drive=self.drive, phrase=self.phrase, section=self.section, track=self.track,
-            next=self.next, bars_to_next=self.bars_to_next, bars_to_drop=self.bars_to_drop,
-            decks=self.decks, gains=self.gains, lufs=self.lufs, peak=self.peak,
-            state=self.state if state is None else state, callback_age=callback_age,
-            underruns=underruns, events=events,
-        )  # fmt: skip
 
 
 class Mixer:
@@ -216,7 +171,7 @@ class Mixer:
         """Ask what happens at the next bar line, and see to it."""
         conductor = self.conductor
         near = conductor.voice is None or (
-            conductor.leave_bar is not None and conductor.leave_bar - bar <= PHRASE
+            conductor.leave_bar is not None and conductor.leave_bar - bar < PHRASE
         )
         wanted = conductor.next
         if wanted is not None and near and self.prefetch() is not None:
@@ -258,36 +213,31 @@ class Mixer:
 
     # ---- what is heard -----------------------------------------------------------------------
 
-    def playing(self) -> Snapshot:
-        """What is heard at `position`; `peak` is since the last call."""
-        timeline, conductor = self.timeline, self.conductor
-        beat = timeline.beat_at(self.position)
+    def playing(self, *, seq: int = 0, start: float | None = None) -> Playing:
+        """What is heard at `position`, without events; `peak` is since the last call.
+
+        May be called by another thread than the one that renders, outside its time.
+        """
+        timeline, conductor, sample = self.timeline, self.conductor, self.position
+        beat = timeline.beat_at(sample)
         bar = math.floor(beat / BEATS_PER_BAR)
-        states = [
-            DeckState(
-                track=deck.track.title, track_id=deck.track.id, beat=beat + deck.offset,
-                section=deck.track.section_at((beat + deck.offset) / BEATS_PER_BAR).name,
-                gains=(float(deck.gains[0]), float(deck.gains[1]), float(deck.gains[2]),
-                       float(deck.gains[3])),
-            )
-            for deck in self._decks
-            if deck.track is not None
-        ]  # fmt: skip
         # The louder deck first.
-        states.sort(key=lambda state: -sum(gain * gain for gain in state.gains))
-        louder = states[0] if states else None
-        coming, to_next = conductor.coming(bar)
+        decks = sorted(
+            (state for deck in self._decks if (state := _state_of(deck, beat)) is not None),
+            key=lambda state: -sum(gain * gain for gain in state.gains),
+        )
+        louder = decks[0] if decks else _NOTHING
+        coming, bars_to_next = conductor.coming(bar)
         peak, self._peak = self._peak, 0.0
-        return Snapshot(
-            sample=self.position, beat=beat, bpm=timeline.bpm_at(self.position),
+        return Playing(
+            seq=seq, captured_at=(self._start if start is None else start) + sample / self.rate,
+            sample=sample, beat=beat, bar=bar, bpm=timeline.bpm_at(sample),
             bpm_wanted=conductor.wish.bpm, drive=conductor.wish.drive,
-            phrase=math.floor(louder.beat / (PHRASE * BEATS_PER_BAR)) if louder else 0,
-            section=louder.section if louder else "", track=louder.track if louder else "",
-            next=coming.title if coming is not None else None,
-            bars_to_next=to_next,
-            bars_to_drop=conductor.bars_to_drop(bar), decks=tuple(states),
-            gains=louder.gains if louder else (0.0, 0.0, 0.0, 0.0), lufs=self._meter.lufs,
-            peak=peak, state=conductor.state,
+            phrase=math.floor(louder.beat / (PHRASE * BEATS_PER_BAR)), section=louder.section,
+            track=louder.track, next=coming.title if coming is not None else None,
+            bars_to_next=bars_to_next, bars_to_drop=conductor.bars_to_drop(bar),
+            decks=tuple(decks), gains=louder.gains, lufs=self._meter.lufs, peak=peak,
+            state=conductor.state,
         )  # fmt: skip
 
     def events(self) -> tuple[ShowEvent, ...]:
@@ -305,3 +255,20 @@ class Mixer:
                 facts={**facts, "sample": round(sample, 3), "beat": beat},
             )
         )  # fmt: skip
+
+
+_NOTHING: Final = DeckState(
+    track="", track_id="", beat=0.0, section="", gains=(0.0, 0.0, 0.0, 0.0)
+)
+
+
+def _state_of(deck: Deck, beat: float) -> DeckState | None:
+    """What a deck plays; None when it is empty."""
+    track, at, gains = deck.track, beat + deck.offset, deck.gains
+    if track is None:
+        return None
+    return DeckState(
+        track=track.title, track_id=track.id, beat=at,
+        section=track.section_at(at / BEATS_PER_BAR).name,
+        gains=(float(gains[0]), float(gains[1]), float(gains[2]), float(gains[3])),
+    )  # fmt: skip
