@@ -121,6 +121,8 @@ async def test_people_are_found_and_keep_their_numbers(
     # In picture heights: everybody stands between a fifth and four fifths of the picture.
     assert 0.2 < first.keypoints[:, 0, 1].min() < first.keypoints[:, 16, 1].max() < 0.85
     assert first.keypoints[:, 0, 0].max() > 1.0
+    assert stage._own is not None
+    assert stage._own.forgotten == 0
 
 
 @pytest.mark.assets

@@ -55,7 +55,7 @@ def test_two_who_cross_keep_their_numbers() -> None:
     numbers = []
     for step in range(31):
         t = step / 15.0
-        numbers.append(who.follow(people_at((0.3 + 0.4 * t, 0.5), (1.1 - 0.4 * t, 0.52)), t, 0))
+        numbers.append(who.follow(people_at((0.31 + 0.4 * t, 0.5), (1.1 - 0.4 * t, 0.5)), t, 0))
     assert {tuple(each) for each in numbers} == {(1, 2)}
 
 
