@@ -361,6 +361,22 @@ def test_a_late_beat_is_left_out() -> None:
     assert beat is not None and beat.number == 3
 
 
+def test_a_lead_begins_with_a_beat_that_can_still_be_told() -> None:
+    """Beat 1 would have had to go before now."""
+    beats = Beats(lead_seconds=0.3)
+    beats.follow(a_playing(0.0, 0.9), 0.0)
+    assert beats.due == pytest.approx(0.25)
+
+
+def test_a_camera_that_reconnects_moves_no_beat() -> None:
+    """The epoch is the picture's; the music goes on, and no beat is told twice."""
+    beats = Beats()
+    beats.follow(a_playing(0.0, 3.75), 0.0)
+    assert beats.pop(beats.due) is not None
+    beats.follow(a_playing(0.125, 3.99, epoch=1), 0.125)
+    assert beats.due == pytest.approx(0.125 + 1.01 / 2)
+
+
 def test_no_beats_without_a_player() -> None:
     """Two seconds after the last Playing, beats end."""
     told = _beats_of([a_playing(0.0, 0.0)], until=60.0)
