@@ -229,6 +229,12 @@ class Conductor:
         self._skips = 0
         self._skip_asked = False
         self._held_since: int | None = None
+        self._broken: set[str] = set()
+
+    def give_up(self, track_id: str) -> bool:
+        """This track cannot be loaded: choose another. False when none is left."""
+        self._broken.add(track_id)
+        return any(track.id not in self._broken for track in self._tracks)
 
     @property
     def first_bpm(self) -> float:
@@ -333,6 +339,11 @@ class Conductor:
     def _begin(self, bar: int, ready: bool, plan: Plan) -> None:
         """The very first track."""
         track = self.next
+        if track is not None and track.id in self._broken:
+            left = [track for track in self._tracks if track.id not in self._broken]
+            bpm = self._rules.programme_bpm
+            self.next = min(left, key=lambda track: abs(track.bpm - bpm)) if left else None
+            return
         if track is None or not ready:
             return
         entry = self._entry(track, to_drop=False)
@@ -410,7 +421,7 @@ class Conductor:
             self.leave_bar = None
             return
         self.leave_bar = line - voice.offset
-        settled = self.next is not None and (
+        settled = self.next is not None and self.next.id not in self._broken and (
             self.leave_bar - bar < PHRASE or track_bar % PHRASE
         )
         if self._skip_asked and self.next is not None:
@@ -443,7 +454,7 @@ class Conductor:
         """The track that fits best, and why; None when this is the only one."""
         # What comes next is for the floor as it is, also while a break lets nothing fall.
         wanted = now.bpm if self._newest.panic else self._newest.bpm
-        others = [track for track in self._tracks if track.id != now.id]
+        others = [t for t in self._tracks if t.id != now.id and t.id not in self._broken]
         if not others:
             return None, ""
         reach = bars * (self._rules.slope_down if wanted < bpm else self._rules.slope_up)

@@ -118,6 +118,10 @@ class Mixer:
         here = self._standby is not None and self._standby[0] is track
         return None if here else track
 
+    def give_up(self, track: Track) -> bool:
+        """This track cannot be loaded: play others. False when none is left."""
+        return self.conductor.give_up(track.id)
+
     # ---- sound -------------------------------------------------------------------------------
 
     def render(self, out: NDArray[np.float32]) -> None:
@@ -239,6 +243,14 @@ class Mixer:
             decks=tuple(decks), gains=louder.gains, lufs=self._meter.lufs, peak=peak,
             state=conductor.state,
         )  # fmt: skip
+
+    def heard(self) -> list[tuple[int, str, float]]:
+        """Of each deck that sounds: its number, its track's id, beat of the track minus beat."""
+        return [
+            (number, deck.track.id, deck.offset)
+            for number, deck in enumerate(self._decks)
+            if deck.track is not None and deck.gains.any()
+        ]
 
     def events(self) -> tuple[ShowEvent, ...]:
         """Decisions that came true since the last call, in order; each is given once."""
