@@ -6,7 +6,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from crowdstream.channel import WhenFull
 from crowdstream.errors import ConfigError
@@ -34,6 +34,11 @@ class Entry(BaseModel):
     from_: tuple[str, ...] | None = Field(None, alias="from")
     inbox: InboxSettings = InboxSettings()
     on_failure: OnFailure | None = None
+
+    @field_validator("from_", mode="before")
+    @classmethod
+    def _one_name_is_a_list_of_one(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -68,9 +73,6 @@ def read_recipe(path: Path) -> Recipe:
         ConfigError: every mistake, one sentence each.
     """
     data, text = read_toml(path, "recipe")
-    for entry in data.get("stage", []) if isinstance(data.get("stage"), list) else []:
-        if isinstance(entry, dict) and isinstance(entry.get("from"), str):
-            entry["from"] = [entry["from"]]
     try:
         recipe = Recipe(**data)
     except ValidationError as error:
