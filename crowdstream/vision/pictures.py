@@ -129,7 +129,6 @@ class CapturingChild:
             ready_seconds=ready_seconds,
             memory_limit_bytes=memory_limit_bytes,
         )
-        self._held_up = False
 
     @property
     def slots(self) -> Slots:
@@ -174,14 +173,17 @@ class CapturingChild:
             at = float(words["at"])
             if not math.isfinite(at):
                 raise ValueError(f"a picture at {at} s")
+            index, picture_shape = int(words["slot"]), (height, width, 3)
+            picture = self._slots.view(index, picture_shape)
+            self._slots.view(index, (grey_height, grey_width), offset=picture.nbytes)
             return Handle(
-                lease=self._slots.lease(int(words["slot"]), int(words["generation"])),
                 seq=int(words["seq"]),
                 lap=int(words.get("lap", 0)),
                 at=at,
-                picture_shape=(height, width, 3),
+                picture_shape=picture_shape,
                 grey_shape=(grey_height, grey_width),
                 source_size=(source_width, source_height),
+                lease=self._slots.lease(index, int(words["generation"])),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             self._worker.kill("sent what is no picture")

@@ -73,3 +73,18 @@ def camera(child: ChildSide) -> None:
     deliver_live(
         child, FakeCamera(fps=fps, size=(width, height), fault=fault, after=int(min(many, 1e9)))
     )
+
+
+def liar(child: ChildSide) -> None:
+    """Tell of a picture that cannot be."""
+    child.ready()
+    honest = {"seq": 1, "at": 1.0, "slot": 0, "generation": 2}
+    sizes = {"picture": [48, 64], "grey": [180, 240], "source": [64, 48]}
+    lies = {
+        "slot": {"slot": 99},
+        "generation": {"generation": 4},
+        "size": {"picture": [48_000, 64_000]},
+        "time": {"at": "soon"},
+    }
+    child.send({**honest, **sizes, **lies[str(child.arguments["device"])]})
+    child.receive()
