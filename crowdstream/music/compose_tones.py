@@ -16,8 +16,9 @@ from crowdstream.music.synth import (
     clouds,
     decibels,
     dice,
-    ducked,
+    duck,
     fade,
+    fast_size,
     harmonics,
     hertz,
     modes,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from crowdstream.music.synth import Sound
 
 # How open everything is in each phrase of the form, 0 to 1: filters follow it.
-OPENNESS: Final = (0.30, 0.38, 0.62, 0.70, 0.45, 0.60, 1.0, 1.0, 0.60, 0.40)
+OPENNESS: Final = (0.3, 0.4, 0.6, 0.7, 0.4, 0.6, 1.0, 1.0, 0.6, 0.4)
 
 # dB of each layer of `other` in each phrase; None rests.
 Levels = tuple[float | None, ...]
@@ -68,7 +69,7 @@ def play_bass(song: Song, score: Score, kicks: list[int]) -> Sound:
         for beat, beats, note, hard, openness in _bass_notes(song, score, phrase):
             gain = BASS_GAINS.get(phrase, 1.0)
             place(bus, shot(note, beats, openness, hard), score.at(phrase * 32 + beat), gain)
-    bus *= ducked(score.samples, kicks, 0.82, 0.55 * score.seconds(1), hold=0.05)
+    duck(bus, kicks, 0.82, 0.55 * score.seconds(1), hold=0.05)
     return np.stack([bus, np.zeros_like(bus)])
 
 
@@ -143,14 +144,14 @@ def play_other(song: Song, score: Score, kicks: list[int]) -> Sound:
     """The whole `other` stem, (2, samples): pads, chords, arpeggio, and the signs of the form."""
     pads = np.zeros((2, score.samples), np.float32)
     _play_pads(song, score, pads)
-    pads *= ducked(score.samples, kicks, 0.62, 0.7 * score.seconds(1))
+    duck(pads, kicks, 0.62, 0.7 * score.seconds(1))
 
     struck = np.zeros((2, score.samples), np.float32)
     send = np.zeros(score.samples, np.float32)
     _play_keys(song, score, struck, send)
     _play_arp(song, score, struck, send)
     reverberate(send, room(f"{song.id} hall", song.reverb_seconds, bright=5000.0), struck)
-    struck *= ducked(score.samples, kicks, 0.38, 0.5 * score.seconds(1))
+    duck(struck, kicks, 0.38, 0.5 * score.seconds(1))
     struck += pads
     _play_signs(song, score, struck)
     return struck
@@ -262,9 +263,13 @@ def _rise(song: Song, seconds: float) -> Sound:
     bands = np.geomspace(300.0, 7500.0, 9)
     total = np.zeros((2, size), np.float32)
     grain = np.stack([noise(f"{song.id} wind {half}", seconds) for half in ("m", "s")])
+    padded = fast_size(size)
+    spectrum = np.fft.rfft(grain, padded)
+    f = np.fft.rfftfreq(padded, 1.0 / RATE).astype(np.float32)
     for number, centre in enumerate(bands):
         near = np.exp(-0.5 * ((along * (len(bands) - 1) - number) / 0.9) ** 2)
-        total += shaped(grain, around(float(centre), 1.1)) * near / np.float32(centre / 1500.0) ** 0.25
+        near /= np.float32((centre / 1500.0) ** 0.25)
+        total += np.fft.irfft(spectrum * around(float(centre), 1.1)(f), padded)[:, :size] * near
     total[1] *= 0.8
     tonic = hertz(song.chords[0].root + 24)
     hz = tonic * 2.0 ** (along.astype(np.float64) ** 2)

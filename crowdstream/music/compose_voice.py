@@ -9,6 +9,7 @@ make it sound said.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -24,7 +25,7 @@ from crowdstream.music.synth import (
     between,
     decibels,
     dice,
-    ducked,
+    duck,
     fade,
     harmonics,
     noise,
@@ -33,7 +34,6 @@ from crowdstream.music.synth import (
     reverberate,
     room,
     shaped,
-    softened,
 )
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ class Voice:
 
 
 VOICES: Final = {
-    "tenor": Voice(size=0.93, darkness=0.85, vibrato_cents=22.0, vibrato_hz=5.2, breath=0.10),
-    "alto": Voice(size=1.04, darkness=0.85, vibrato_cents=20.0, vibrato_hz=5.5, breath=0.12),
-    "soprano": Voice(size=1.13, darkness=0.9, vibrato_cents=24.0, vibrato_hz=5.8, breath=0.14),
+    "tenor": Voice(size=0.93, darkness=0.75, vibrato_cents=28.0, vibrato_hz=5.2, breath=0.10),
+    "alto": Voice(size=1.04, darkness=0.7, vibrato_cents=26.0, vibrato_hz=5.5, breath=0.12),
+    "soprano": Voice(size=1.13, darkness=0.75, vibrato_cents=32.0, vibrato_hz=5.8, breath=0.14),
 }
 
 # Who sings in each phrase of the form: nobody, one, one and an echo of others, a few.
@@ -85,9 +85,12 @@ def play_vocals(song: Song, score: Score, kicks: list[int]) -> Sound:
     bus = np.zeros((2, score.samples), np.float32)
     send = np.zeros(score.samples, np.float32)
     lines = [melody(line) for line in song.melody]
-    takes = [_take(song, score, line, f"take {n}") for n, line in enumerate(lines)]
+    takes = [_with_echo(_take(song, score, line, f"take {n}")) for n, line in enumerate(lines)]
     doubles = [_double(song, score, line, n) for n, line in enumerate(lines)]
-    soft = [_take(song, score, _softer(line), f"soft {n}", effort=0.75) for n, line in enumerate(lines)]
+    soft = [
+        _with_echo(_take(song, score, _softer(line), f"soft {n}", effort=0.75))
+        for n, line in enumerate(lines)
+    ]
     for phrase, manner in enumerate(SINGING):
         for number in range(4):
             beat = phrase * 32 + number * 8
@@ -102,16 +105,24 @@ def play_vocals(song: Song, score: Score, kicks: list[int]) -> Sound:
                 _sing(score, song, bus, send, soft[number], at, 0.9, 0.42)
     _hold(song, score, bus, send)
     reverberate(send, room(f"{song.id} chapel", song.reverb_seconds, bright=5500.0, before=0.03), bus)
-    return bus * ducked(score.samples, kicks, 0.16, 0.4 * score.seconds(1))
+    duck(bus, kicks, 0.16, 0.4 * score.seconds(1))
+    return bus
 
 
 def _sing(
-    score: Score, song: Song, bus: Sound, send: Sound, take: Sound, at: int, gain: float, wet: float
+    score: Score,
+    song: Song,
+    bus: Sound,
+    send: Sound,
+    take: tuple[Sound, Sound],
+    at: int,
+    gain: float,
+    wet: float,
 ) -> None:
     """A take in its place, its echoes from side to side, and some of it into the chapel."""
-    place(bus, take, at, gain)
-    place(send, take, at, gain * wet)
-    far = shaped(take, above(400.0, 4), below(2500.0, 1))
+    near, far = take
+    place(bus, near, at, gain)
+    place(send, near, at, gain * wet)
     echo = round(score.seconds(song.echo_beats) * RATE)
     for turn in (1, 2, 3):
         loud = gain * 0.34 * 0.55 ** (turn - 1)
@@ -119,13 +130,16 @@ def _sing(
         place(send, far, at + turn * echo, loud * 0.25)
 
 
+def _with_echo(take: Sound) -> tuple[Sound, Sound]:
+    """A take, and what of it comes back from afar."""
+    return take, shaped(take, above(400.0, 4), below(2500.0, 1))
+
+
 def _double(song: Song, score: Score, line: list[Note], number: int) -> Sound:
-    """The others: two more singers at the sides, and a third of the key above, softly."""
+    """The others: two more singers at the sides, and a third of the key below, softly."""
     total = np.zeros((2, round(score.seconds(8) * RATE) + RATE), np.float32)
-    third = [
-        Note(n.beat, n.beats, _third_below(song, n.midi), n.vowel) for n in line
-    ]
-    for who, (notes, side) in enumerate(((line, 0.8), (line, -0.8), (third, 0.45), (third, -0.45))):
+    third = [Note(n.beat, n.beats, _third_below(song, n.midi), n.vowel) for n in line]
+    for who, (notes, side) in enumerate(((line, 0.8), (line, -0.8), (third, 0.0))):
         take = _take(song, score, notes, f"double {number} {who}", late=0.008 + 0.006 * who)
         place(total, shaped(take, above(SIDE_FROM_HZ, 6)), 0, 0.5, side)
     return total
@@ -173,14 +187,14 @@ def _take(
     """One line sung once, (samples,): peaks near 1."""
     voice = VOICES[song.voice]
     rng = dice(song.id, song.voice, words)
-    size = round((score.seconds(8.0) + 0.5) * RATE)
+    size = round((score.seconds(line[-1].beat + line[-1].beats) + 0.3) * RATE)
     count = points(size)
     t = np.arange(count) * (STEP / RATE) - late
     pitch, level, mouth = _gestures(score, line, t, rng, tongue)
     if swell:
         level *= 0.35 + 0.65 * np.clip(t / score.seconds(line[-1].beat + line[-1].beats), 0.0, 1.0) ** 1.3
 
-    sounding = np.clip(_since(score, line, t) - 0.22, 0.0, 0.35) / 0.35
+    sounding = np.clip(_since(score, line, t) - 0.16, 0.0, 0.3) / 0.3
     rate = voice.vibrato_hz * (1.0 + 0.04 * _drift(rng, count, 1.5))
     wave = np.sin(2 * np.pi * np.cumsum(rate) * STEP / RATE + float(rng.uniform(0, 6.28)))
     cents = voice.vibrato_cents * sounding * wave + 6.0 * _drift(rng, count, 3.0)
@@ -190,16 +204,26 @@ def _take(
     at = number * hz
     # Softer is darker: the throat closes less sharply.
     tilt = voice.darkness + 0.35 * (1.0 - effort) + 0.25 * (1.0 - np.clip(level, 0, 1))
-    levels = number**-tilt * _through(mouth, at, voice.size) * level
-    levels *= 1.0 / (1.0 + (at / 6500.0) ** 6)
+    # A singer opens the mouth until the first formant is not below the note.
+    mouth[0] = np.maximum(mouth[0], 1.03 * hz / voice.size)
+    levels = number**-tilt * _through(mouth, at, voice.size) / (1.0 + (at / 7000.0) ** 6)
+    # Vowels and notes are sung about equally loud, wherever the formants happen to fall.
+    levels *= level / np.sqrt((levels**2).sum(axis=0)) ** 0.8
     sung = harmonics(between(hz.astype(np.float32), size), levels.astype(np.float32), size)
 
-    air = shaped(noise(f"{song.id} {words}", size / RATE), around(1700.0 * voice.size, 3.0), below(7000, 2))
+    first = int(rng.integers(0, RATE))
+    air = _air(song.voice)[first : first + size]
     puff = between((level * voice.breath).astype(np.float32), size) + _puffs(score, line, size, late)
     # Every take is as strong as the next: what a listener hears is its power, not its peak.
-    sung = sung * np.float32(0.22 / max(_strength(sung), 1e-6)) + 0.25 * air * puff
-    whole = softened(shaped(sung, above(130.0, 4)), 1.0)
-    return fade(whole * np.float32(effort), 0.003, 0.1)
+    sung = sung * np.float32(0.22 / max(_strength(sung), 1e-6)) + 0.06 * air * puff
+    return fade(sung * np.float32(effort), 0.003, 0.1)
+
+
+@cache
+def _air(name: str) -> Sound:
+    """Breath in this singer's mouth, longer than any line."""
+    size = VOICES[name].size
+    return shaped(noise(f"air {name}", 8.0), around(1700.0 * size, 3.0), above(250, 4), below(7000, 2))
 
 
 def _strength(sung: Sound) -> float:
@@ -233,7 +257,7 @@ def _gestures(
 
         attack = _s_curve((t - begin + 0.012) / (0.05 if not joined else 0.03))
         release = 1.0 - _s_curve((t - end + (0.0 if follows else 0.06)) / (0.04 if follows else 0.16))
-        body = 0.86 + 0.14 * np.exp(-np.maximum(t - begin, 0.0) / 0.25)
+        body = 0.78 + 0.22 * np.exp(-np.maximum(t - begin, 0.0) / 0.25)
         accent = 1.0 if note.beat % 1.0 == 0.0 else 0.9
         level = np.maximum(level, attack * release * body * accent)
         if joined and tongue:  # the tongue touches between two notes
@@ -263,7 +287,7 @@ def _through(mouth: Sound, hz: Sound, size: float) -> Sound:
     for number in range(5):
         centre, level, width = (mouth[number + 5 * row] for row in range(3))
         away = (hz - centre * size) / (width * 0.62)
-        total += 10.0 ** (level / 20.0) / (1.0 + away**2)
+        total += 10.0 ** (level / 20.0) / np.sqrt(1.0 + away**2)
     return total
 
 
@@ -275,7 +299,7 @@ def _puffs(score: Score, line: list[Note], size: int, late: float) -> Sound:
         if before is None or before.beat + before.beats < note.beat - 1e-6:
             centre = score.seconds(note.beat) + late + 0.004
             t = np.arange(size, dtype=np.float32) / np.float32(RATE) - np.float32(centre)
-            total += 0.10 * np.exp(-0.5 * (t / 0.022) ** 2).astype(np.float32)
+            total += 0.5 * np.exp(-0.5 * (t / 0.022) ** 2).astype(np.float32)
     return total
 
 
