@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from crowdstream.child import ChildSide
 from crowdstream.vision.capture import deliver_live
+from crowdstream.wire import Json
 
 
 class FakeCamera:
@@ -78,13 +79,13 @@ def camera(child: ChildSide) -> None:
 def liar(child: ChildSide) -> None:
     """Tell of a picture that cannot be."""
     child.ready()
-    honest = {"seq": 1, "at": 1.0, "slot": 0, "generation": 2}
-    sizes = {"picture": [48, 64], "grey": [180, 240], "source": [64, 48]}
-    lies = {
+    words: dict[str, Json] = {"seq": 1, "at": 1.0, "slot": 0, "generation": 2}
+    words |= {"picture": [48, 64], "grey": [180, 240], "source": [64, 48]}
+    lies: dict[str, dict[str, Json]] = {
         "slot": {"slot": 99},
         "generation": {"generation": 4},
         "size": {"picture": [48_000, 64_000]},
         "time": {"at": "soon"},
     }
-    child.send({**honest, **sizes, **lies[str(child.arguments["device"])]})
+    child.send(words | lies[str(child.arguments["device"])])
     child.receive()
