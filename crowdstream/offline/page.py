@@ -21,6 +21,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from crowdstream.dsp.energy import Anchors, energy_of
 from crowdstream.errors import MediaError
 from crowdstream.offline.show import DECKS, Show, spans
 from crowdstream.packets import STEMS
@@ -40,6 +41,8 @@ MAX_PAGE_LINES: Final = 36_000
 # The page draws joints to a 4000th of the picture's height.
 JOINT_STEPS: Final = 4000
 GAIN_STEPS: Final = 200
+# Each dancer has the colour of the own energy; the page reads the curve from a table.
+ENERGY_STEP: Final = 0.05
 CURVES: Final = {
     "energy": 3, "energy_true": 3, "drive": 3, "confidence": 2, "people": 0, "groove": 1,
     "bpm_wanted": 2, "bpm": 2, "bar": 0, "beat": 2, "lufs": 1,
@@ -53,11 +56,11 @@ class Sound:
 
     mp3: bytes
     seconds: float
-    lufs: float | None
-    """Integrated loudness by BS.1770; None for silence or less than half a second."""
+    lufs: float | None = None
+    """Integrated loudness by BS.1770; None for silence, less than half a second, unmeasured."""
 
-    true_peak_db: float | None
-    """Largest value between the samples too, in dB of full scale; None for silence."""
+    true_peak_db: float | None = None
+    """Largest value between the samples too, in dB of full scale; None for silence, unmeasured."""
 
 
 def write_page(
@@ -83,7 +86,8 @@ def write_page(
     given = {name: path for name, path in paths.items() if path is not None}
     # Two at a time: libsndfile works outside the interpreter's lock.
     with ThreadPoolExecutor(max_workers=2) as pool:
-        read = dict(zip(given, pool.map(encode, given.values()), strict=True))
+        measured = [name == "crowd" for name in given]
+        read = dict(zip(given, pool.map(encode, given.values(), measured), strict=True))
     sounds = {name: sound for name, sound in read.items() if sound is not None}
     if "crowd" not in sounds:
         sounds = {}
@@ -105,8 +109,8 @@ def write_page(
     out.write_text(filled, encoding="utf-8")
 
 
-def encode(path: Path) -> Sound | None:
-    """Read a WAV file as MP3 and measure it; None when it is too long for a page.
+def encode(path: Path, measured: bool = True) -> Sound | None:
+    """Read a WAV file as MP3, and measure it if asked; None when it is too long for a page.
 
     The MP3 says in its first frame how much of it is the coder's own delay, so that players
     begin at the first sample of the WAV.
@@ -135,6 +139,8 @@ def encode(path: Path) -> Sound | None:
     ) as mp3:  # fmt: skip
         for start in range(0, len(samples), BLOCK_SAMPLES):
             mp3.write(samples[start : start + BLOCK_SAMPLES])
+    if not measured:
+        return Sound(file.getvalue(), seconds)
     lufs = None
     if seconds >= 0.5:
         with np.errstate(divide="ignore"):
@@ -171,7 +177,7 @@ def _facts(
     show: Show, sound: Sound | None, command: str, seed: int | None, *, too_long: bool
 ) -> list[tuple[str, str]]:
     """The numbers at the foot of the page, as (what, value)."""
-    facts = [("made by", command)]
+    facts = [("made by", command)] if command else []
     if seed is not None:
         facts.append(("seed", str(seed)))
     version = show.meta.get("version")
@@ -224,6 +230,11 @@ def _data(show: Show) -> dict[str, object]:
             for event in show.events
         ],
         "joints": None,
+        "energy_step": ENERGY_STEP,
+        "energy_of": [
+            round(energy_of(v), 3)
+            for v in np.arange(0.0, Anchors().full + ENERGY_STEP, ENERGY_STEP).tolist()
+        ],
     }
     if show.joints and step == 1:
         data["joints"] = {

@@ -13,6 +13,7 @@ import math
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Final, cast
 
@@ -174,7 +175,7 @@ def spans(words: list[str]) -> list[tuple[int, int, str]]:
     edges = [i for i in range(len(words)) if i == 0 or words[i] != words[i - 1]]
     return [
         (start, end, words[start])
-        for start, end in zip(edges, [*edges[1:], len(words)], strict=True)
+        for start, end in pairwise([*edges, len(words)])
     ]
 
 

@@ -153,7 +153,7 @@ def _dancer(
     tall = 0.34 + 0.36 * depth
     floor = 0.58 + 0.38 * depth
     beat = 2 * math.pi * (moved + 0.15 * float(phase[0]))
-    bounce = 0.05 * energy * tall * (1 - math.cos(beat)) / 2
+    bounce = 0.07 * energy * tall * (1 - math.cos(beat)) / 2
     sway = 0.08 * energy * tall * math.sin(beat / 2 + 6 * float(phase[1]))
     x = 0.15 + 1.48 * ((i + 0.5) / max(people, 1))
     hip = floor - 0.50 * tall + bounce
@@ -163,12 +163,12 @@ def _dancer(
     points = [(x + sway, neck - 0.13 * tall)]
     points += [(x + sway + dx * tall, neck - dy * tall) for dx, dy in
                ((0.015, 0.145), (-0.015, 0.145), (0.035, 0.13), (-0.035, 0.13))]  # fmt: skip
-    points += [(x + sway + side * 0.11 * tall, neck) for side in (1, -1)]
+    points += [(x + sway + side * 0.09 * tall, neck) for side in (1, -1)]
     points += [(x + sway + side * (0.16 + 0.06 * lift) * tall, neck + (0.16 - 0.20 * lift) * tall)
                for side in (1, -1)]  # fmt: skip
     points += [(x + sway + side * (0.17 + 0.02 * lift) * tall, neck + (0.31 - 0.52 * lift) * tall)
                for side in (1, -1)]  # fmt: skip
-    points += [(x + 0.6 * sway + side * 0.07 * tall, hip) for side in (1, -1)]
+    points += [(x + 0.6 * sway + side * 0.06 * tall, hip) for side in (1, -1)]
     points += [(x + 0.3 * sway + side * (0.09 * tall + step), (hip + floor) / 2 + bounce / 4)
                for side in (1, -1)]  # fmt: skip
     points += [(x + side * 0.09 * tall, floor - max(0.0, side * step)) for side in (1, -1)]

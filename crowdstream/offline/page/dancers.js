@@ -3,7 +3,6 @@
 const BONES = [[11, 13], [13, 15], [12, 14], [14, 16], [5, 7], [7, 9], [6, 8], [8, 10]];
 const MOVERS = [0, 7, 8, 9, 10, 13, 14, 15, 16];   // the joints that energy is made of
 const BODY_PER_TORSO = 3.45;                       // body length over shoulders to hips
-const LIVELY = 1.6;                                // body lengths per second at the warm end
 const APART = 0.5;                                 // picture heights in one line: not the same move
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -19,7 +18,7 @@ const dancers = (() => {
   const drawn = show.joints && unpack(show.joints);
   const horizon = drawn ? horizonOf(drawn) : 0.5;
   const known = new Map();     // line -> {index by id, speeds}; a few lines around the cursor
-  let drawnAt = -1;
+  let drawnAt = -1, fineness = 1;
 
   function unpack(joints) {
     const counts = new Uint16Array(bytesOf(joints.counts).buffer);
@@ -96,7 +95,7 @@ const dancers = (() => {
   const feet = (at) => Math.max(at[31], at[33]);
 
   function draw(t) {
-    const ratio = Math.min(devicePixelRatio || 1, 2), width = canvas.clientWidth, height = canvas.clientHeight;
+    const ratio = Math.min(devicePixelRatio || 1, 2) * fineness, width = canvas.clientWidth, height = canvas.clientHeight;
     if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
       canvas.width = Math.round(width * ratio);
       canvas.height = Math.round(height * ratio);
@@ -122,7 +121,7 @@ const dancers = (() => {
     const strobe = /strobe|flash/.test(words), dark = /blackout|dark/.test(words);
     const beat = valueAt("beat", t) || 0;
     const flash = !strobe ? 0 : calm.matches ? 0.05 : 0.11 * Math.exp(-5 * ((t * 2.2) % 1));
-    return { beat, flash, level: dark ? (strobe ? 0.6 : 0.35) : 1 };
+    return { beat, flash, level: dark ? (strobe ? 0.65 : 0.4) : 1 };
   }
 
   function drawRoom(width, height, floor, t, light) {
@@ -190,55 +189,71 @@ const dancers = (() => {
     pen.globalCompositeOperation = "source-over";
   }
 
+  // A dancer in the light from above: bright at the head, dark at the feet, in the colour of
+  // the own energy, with a dark rim that keeps bodies apart.
   function drawPerson({ at, there, lively }, scale, left, top, light) {
     const px = (joint) => left + at[joint * 2] * scale, py = (joint) => top + at[joint * 2 + 1] * scale;
     const mid = (a, b) => [(px(a) + px(b)) / 2, (py(a) + py(b)) / 2];
-    const neck = mid(5, 6), hip = mid(11, 12), ankles = mid(15, 16), head = mid(3, 4);
+    const neck = mid(5, 6), hip = mid(11, 12), ankles = mid(15, 16), head = mid(3, 4), ground = Math.max(py(15), py(16));
     const body = Math.max(20, Math.hypot(neck[0] - hip[0], neck[1] - hip[1]) * BODY_PER_TORSO);
-    const [r, g, b] = PALETTE[Math.round(32 * Math.min(1, lively / LIVELY))];
-    const near = Math.min(1, 0.55 + 0.45 * (feet(at) - horizon) / Math.max(0.1, 1 - horizon));
-    const shade = (k) => `rgb(${Math.round(r * k)},${Math.round(g * k)},${Math.round(b * k)})`;
-    pen.globalAlpha = there * (0.35 + 0.65 * light.level);
+    const rgb = PALETTE[Math.round(32 * energyOf(lively))];
+    const near = 0.62 + 0.38 * Math.min(1, (feet(at) - horizon) / Math.max(0.1, 1 - horizon));
+    const shade = (k) => `rgb(${rgb.map((c) => Math.round(c * k * near * light.level)).join(",")})`;
+    const skin = pen.createLinearGradient(0, head[1] - 0.1 * body, 0, ground);
+    skin.addColorStop(0, shade(1.08));
+    skin.addColorStop(0.45, shade(0.8));
+    skin.addColorStop(1, shade(0.38));
+    const waist = (joint) => [0.55 * px(joint) + 0.45 * px(joint - 6), 0.55 * py(joint) + 0.45 * py(joint - 6)];
+    const torso = new Path2D(), legs = limbs(BONES.slice(0, 4), px, py), arms = limbs(BONES.slice(4), px, py);
+    const inward = (point) => [point[0] + 0.22 * (neck[0] + hip[0] - 2 * point[0]) / 2, point[1]];
+    torso.moveTo(px(5), py(5));
+    torso.lineTo(px(6), py(6));
+    torso.quadraticCurveTo(...inward(waist(12)), px(12), py(12));
+    torso.lineTo(px(11), py(11));
+    torso.quadraticCurveTo(...inward(waist(11)), px(5), py(5));
+    torso.closePath();
+    const throat = new Path2D(), skull = new Path2D();
+    throat.moveTo(neck[0], neck[1]);
+    throat.lineTo(head[0], head[1]);
+    skull.ellipse(head[0], head[1] - 0.006 * body, 0.044 * body, 0.056 * body, 0, 0, 7);
+
+    pen.globalAlpha = there;
     pen.fillStyle = "rgba(0,0,0,.5)";
     pen.beginPath();
-    pen.ellipse(ankles[0], Math.max(py(15), py(16)) + 0.012 * body, 0.17 * body, 0.035 * body, 0, 0, 7);
+    pen.ellipse(ankles[0], ground + 0.012 * body, 0.15 * body, 0.03 * body, 0, 0, 7);
     pen.fill();
     pen.lineCap = pen.lineJoin = "round";
-    // A wide soft stroke, then the figure: a glow at a fraction of what a shadow blur costs.
-    limbs(BONES, px, py, 0.085 * body, `rgba(${r},${g},${b},.13)`);
-    limbs(BONES.slice(0, 4), px, py, 0.05 * body, shade(0.62 * near));
-    pen.fillStyle = pen.strokeStyle = shade(0.78 * near);
-    pen.lineWidth = 0.05 * body;
-    pen.beginPath();
-    pen.moveTo(px(5), py(5));
-    pen.lineTo(px(6), py(6));
-    pen.lineTo(px(12), py(12));
-    pen.lineTo(px(11), py(11));
-    pen.closePath();
-    pen.fill();
-    pen.stroke();
-    limbs(BONES.slice(4), px, py, 0.038 * body, shade(near));
-    pen.strokeStyle = pen.fillStyle = shade(near);
-    pen.lineWidth = 0.035 * body;
-    pen.beginPath();
-    pen.moveTo(neck[0], neck[1]);
-    pen.lineTo(head[0], head[1]);
-    pen.stroke();
-    pen.beginPath();
-    pen.arc(head[0], head[1] - 0.005 * body, 0.058 * body, 0, 7);
-    pen.fill();
+    const parts = [[legs, 0.052], [torso, 0.05], [throat, 0.04], [arms, 0.036], [skull, 0.01]];
+    for (const rim of [true, false]) {
+      pen.strokeStyle = pen.fillStyle = rim ? "rgba(6,7,12,.8)" : skin;
+      for (const [path, wide] of parts) {
+        if (path === arms && !rim) {       // arms before the chest are seen by their own rim
+          pen.strokeStyle = "rgba(6,7,12,.55)";
+          pen.lineWidth = (wide + 0.014) * body;
+          pen.stroke(path);
+          pen.strokeStyle = skin;
+        }
+        pen.lineWidth = (wide + (rim ? 0.018 : 0)) * body;
+        pen.stroke(path);
+        if (path === torso || path === skull) pen.fill(path);
+      }
+    }
     pen.globalAlpha = 1;
   }
 
-  function limbs(bones, px, py, wide, style) {
-    pen.strokeStyle = style;
-    pen.lineWidth = wide;
-    pen.beginPath();
+  function limbs(bones, px, py) {
+    const path = new Path2D();
     for (const [a, b] of bones) {
-      pen.moveTo(px(a), py(a));
-      pen.lineTo(px(b), py(b));
+      path.moveTo(px(a), py(a));
+      path.lineTo(px(b), py(b));
     }
-    pen.stroke();
+    return path;
+  }
+
+  // The measure of energy: the same curve of the speed that the camera chain uses.
+  function energyOf(v) {
+    const place = Math.min(show.energy_of.length - 1.001, Math.max(0, v / show.energy_step)), i = Math.floor(place);
+    return show.energy_of[i] + (show.energy_of[i + 1] - show.energy_of[i]) * (place - i);
   }
 
   // A recording of real people has no joints: their energy is all there is to show.
@@ -252,5 +267,10 @@ const dancers = (() => {
     pen.fillRect(0, 0, width, height);
   }
 
-  return { draw, time: () => drawnAt };
+  // Coarser pixels for a machine that draws too slowly, down to half.
+  function coarser() {
+    fineness = Math.max(0.5, fineness * 0.8);
+  }
+
+  return { draw, coarser, time: () => drawnAt };
 })();

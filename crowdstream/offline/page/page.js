@@ -1,11 +1,13 @@
 // The page: what a person presses, and the loop that draws by the clock of the sound.
 
 const at = (id) => document.getElementById(id);
-const KINDS = { stem_in: "comes in", stem_out: "goes out" };
+const KINDS = { stem_in: "in", stem_out: "out" };
 const ALARMS = ["fault", "override", "restart"];
+const SLOW_SECONDS = 0.028;
 const MAX_DECISIONS = 1500;     // more than anybody reads; all of them are on the time line
 
-let drawn = null, said = "", dirty = true;
+let drawn = null, said = "", dirty = true, resized = false;
+let paced = performance.now(), between = 1 / 60, slowed = paced;
 
 function line(tag, parent, words, attributes = {}) {
   const element = document.createElement(tag);
@@ -102,8 +104,29 @@ function say(t) {
   }
 }
 
-function picture() {
-  const t = sound.turn();
+// Seconds from picture to picture, in the mean; a machine that is too slow draws coarser ones.
+function pace(now) {
+  const interval = Math.min(0.1, (now - paced) / 1000);
+  paced = now;
+  if (!sound.playing()) return;
+  between += 0.1 * (interval - between);
+  if (between > SLOW_SECONDS && now - slowed > 1000) {
+    dancers.coarser();
+    slowed = now;
+  }
+}
+
+function picture(now) {
+  pace(now);
+  const heard = sound.turn();
+  // A picture is seen half a picture later and then stands for one: drawn for its middle, it is
+  // never far off.
+  const t = sound.playing() ? Math.min(show.end, heard + between) : heard;
+  if (resized) {
+    score.draw();
+    dirty = true;
+    resized = false;
+  }
   if (dirty || t !== drawn) {
     if (sound.playing()) score.follow(t);
     dancers.draw(t);
@@ -142,20 +165,22 @@ addEventListener("keydown", (event) => {
     Home: () => seek(0), End: () => seek(show.end), "+": () => score.zoom(0.5, drawn), "-": () => score.zoom(2, drawn),
     c: () => switchTo(sound.mode() === "crowd" ? "plain" : "crowd"),
   };
-  if (!keys[event.key] || (onButton && event.key === " " && event.target !== at("play"))) return;
+  if (!keys[event.key] || (onButton && event.key === " ")) return;
   event.preventDefault();
   keys[event.key]();
   dirty = true;
 });
 
-new ResizeObserver(() => { score.draw(); dirty = true; }).observe(at("score"));
+// Drawn with the next picture: a redraw inside the observer would change what it observes.
+new ResizeObserver(() => { resized = true; }).observe(at("score"));
 
 at("length").textContent = `/ ${clockText(show.end)}`;
 at("switch").hidden = !("plain" in show.sounds);
 score.element.setAttribute("aria-valuemax", show.end.toFixed(1));
+at("floor").classList.toggle("bare", !show.joints);
 at("show").hidden = false;
 score.draw();
-picture();
+picture(performance.now());
 
 // For tests, and for the curious: what is heard and what is drawn, in seconds of the show.
 window.crowdstream = {

@@ -7,6 +7,8 @@ const MARKS = {      // event -> [shape, colour]
   stem_in: ["up", null], stem_out: ["low", null],
 };
 
+const MANY_EVENTS = 120;     // more in view than this, and lines through the curves would hide them
+
 const score = (() => {
   const lines = document.getElementById("lines"), cursor = document.getElementById("cursor");
   const pen = lines.getContext("2d"), over = cursor.getContext("2d");
@@ -31,7 +33,7 @@ const score = (() => {
   function measure() {
     unit = parseFloat(getComputedStyle(document.documentElement).fontSize) / 15;
     width = lines.parentElement.clientWidth;
-    left = (width < 600 ? 50 : 66) * unit;
+    left = Math.round((width < 600 ? 50 : 66) * unit);
     right = 12 * unit;
     let y = 6 * unit;
     const take = (size, gap = 0) => { const row = { top: y, height: size * unit }; y += (size + gap) * unit; return row; };
@@ -79,7 +81,7 @@ const score = (() => {
       ["energy_true", "true", CURVE_COLOURS.true, [5, 4]], ["drive", "drive", CURVE_COLOURS.drive, []],
       ["energy", "measured", CURVE_COLOURS.measured, []]]);
     drawPlot(rows.tempo, "tempo", "BPM", ticks(rows.tempo, 3), [
-      ["groove", "groove of the crowd", CURVE_COLOURS.groove, "dots"], ["bpm_wanted", "wanted", CURVE_COLOURS.wanted, [5, 4]],
+      ["groove", "groove", CURVE_COLOURS.groove, "dots"], ["bpm_wanted", "wanted", CURVE_COLOURS.wanted, [5, 4]],
       ["bpm", "played", CURVE_COLOURS.measured, []]]);
     drawPlot(rows.loudness, "loudness", "LUFS", ticks(rows.loudness, 3), [["lufs", "", CURVE_COLOURS.measured, []]]);
     drawPlot(rows.people, "people", "", [0, rows.people.high], [["people", "", colour("other"), []]]);
@@ -133,7 +135,7 @@ const score = (() => {
   }
 
   function drawDeck(row, deck) {
-    text(pen, `deck ${"AB"[deck] || deck + 1}`, 10 * unit, row.title.top + 9 * unit, { weight: 600, fill: "#e9ebf2" });
+    text(pen, (width < 600 ? "" : "deck ") + ("AB"[deck] || deck + 1), 10 * unit, row.title.top + 9 * unit, { weight: 600, fill: "#e9ebf2" });
     for (const [begin, end, title] of show.tracks[deck]) {
       const seen = inView(begin, end);
       if (seen) text(pen, title, seen[0] + 4 * unit, row.title.top + 9 * unit, { weight: 600, size: 13, fill: "#e9ebf2", most: seen[1] - seen[0] - 8 * unit });
@@ -197,7 +199,7 @@ const score = (() => {
       pen.stroke();
       pen.setLineDash([]);
       x += 23 * unit;
-      x += text(pen, label, x, y) + 14 * unit;
+      x += text(pen, label, x, y) + (width < 600 ? 8 : 14) * unit;
     }
   }
 
@@ -234,14 +236,16 @@ const score = (() => {
   }
 
   function drawMarks() {
-    const y = rows.marks.top + rows.marks.height / 2, r = 4.5 * unit;
+    const y = rows.marks.top + rows.marks.height / 2, r = 5 * unit;
     text(pen, "events", 10 * unit, y, { size: 11 });
-    for (const event of show.events) {
+    const seen = show.events.filter(({ t }) => t >= view.from && t <= view.to);
+    const through = seen.length < MANY_EVENTS;
+    for (const event of seen) {
       const x = xOf(event.t), stem = show.stems.indexOf(event.stem);
       if (x < left || x > width - right) continue;
       const [shape, style] = MARKS[event.event] || ["dot", "#98a0b5"];
       pen.strokeStyle = pen.fillStyle = style || stemColours[stem] || "#98a0b5";
-      if (shape === "cross" || shape === "ring" || shape === "diamond") {
+      if (through && (shape === "cross" || shape === "ring" || shape === "diamond")) {
         pen.globalAlpha = 0.5;
         pen.fillRect(x - 0.5, y, 1, height - y);
         pen.globalAlpha = 1;
@@ -270,7 +274,7 @@ const score = (() => {
     if (cursorX < left - 1 || cursorX > width - right + 1) return;
     over.fillStyle = "#fff";
     over.fillRect(cursorX - unit * 0.75, rows.ruler.top + 18 * unit, 1.5 * unit, height);
-    const words = clockText(t), wide = 52 * unit, x = Math.min(width - right - wide / 2, Math.max(left + wide / 2 - 8, cursorX));
+    const words = clockText(t), wide = (words.length > 5 ? 70 : 52) * unit, x = Math.min(width - right - wide / 2, Math.max(left + wide / 2 - 8, cursorX));
     over.beginPath();
     over.roundRect(x - wide / 2, rows.ruler.top, wide, 18 * unit, 9 * unit);
     over.fill();
@@ -304,10 +308,10 @@ const score = (() => {
   function zoom(factor, t) {
     const span = Math.min(show.end, Math.max(8, (view.to - view.from) * factor));
     const share = (t - view.from) / (view.to - view.from);
-    show_from(t - Math.min(1, Math.max(0, share)) * span, span);
+    showFrom(t - Math.min(1, Math.max(0, share)) * span, span);
   }
 
-  function show_from(from, span) {
+  function showFrom(from, span) {
     view.from = Math.max(0, Math.min(show.end - span, from));
     view.to = view.from + span;
     draw();
@@ -316,7 +320,7 @@ const score = (() => {
   // Turns the page when the cursor leaves what is shown.
   function follow(t) {
     const span = view.to - view.from;
-    if (t < view.from || t > view.to) show_from(t - 0.1 * span, span);
+    if (t < view.from || t > view.to) showFrom(t - 0.1 * span, span);
   }
 
   return {

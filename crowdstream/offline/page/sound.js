@@ -1,7 +1,8 @@
 // One clock for everything that is drawn: the place in the sound, made smooth.
 
 const FADE_SECONDS = 0.15;
-const DRIFT_SECONDS = 0.03;   // farther apart than this, the silent sound is put back in step
+const DRIFT_SECONDS = 0.03;   // farther apart than this, the silent sound is put back in step,
+const STEP_SECONDS = 2;       // but not more often than this: a slow machine would only seek
 const JUMP_SECONDS = 0.08;    // farther off than this, the smooth clock jumps
 
 function elementOf(name) {
@@ -35,7 +36,7 @@ const sound = (() => {
   const names = Object.keys(show.sounds);
   const elements = Object.fromEntries(names.map((name) => [name, elementOf(name)]));
   if (!names.length) elements.crowd = silence();
-  let mode = "crowd", fade = null, smooth = 0, seen = performance.now();
+  let mode = "crowd", fade = null, stepped = 0, smooth = 0, seen = performance.now();
   const leader = () => elements[mode];
   const others = () => Object.values(elements).filter((element) => element !== leader());
 
@@ -99,8 +100,9 @@ const sound = (() => {
         setLevel(element, fade.from[i] + ((element === leader() ? 1 : 0) - fade.from[i]) * share);
       });
       if (share === 1) fade = null;
-    } else if (!leader().paused && !leader().seeking) {
-      others().filter((element) => !element.seeking).forEach(step);
+    } else if (!leader().paused && !leader().seeking && now - stepped > 1000 * STEP_SECONDS) {
+      stepped = now;
+      others().filter((element) => !element.seeking && !element.paused).forEach(step);
     }
     const told = leader().currentTime;
     const guess = smooth + (leader().paused || leader().seeking ? 0 : (now - seen) / 1000);
