@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crowdstream.config import SYSTEM_CONFIG, Config, find_config, read_config
+from crowdstream.config import SYSTEM_CONFIG, Config, find_config, places_of, read_config
 
 
 def subcommand(
@@ -49,6 +49,20 @@ def the_config(arguments: argparse.Namespace, *, quiet: bool = False) -> Config:
         if path is not None and here.is_file() and here.resolve() != path.resolve():
             say(f"note: {here.resolve()} is not read, for {path} comes first")
     return config
+
+
+def the_model(name: str, config: Config) -> str:
+    """The model that the command line names; it must be there.
+
+    Raises:
+        ModelMissing: it is not.
+        ConfigError: it is nothing that may be loaded.
+    """
+    if name not in ("none", "auto"):
+        from crowdstream.models import find_model  # noqa: PLC0415
+
+        find_model(name, places_of(config).models)
+    return name
 
 
 def say(text: str) -> None:

@@ -9,7 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crowdstream.commands import add_config, add_json, print_json, say, subcommand, the_config
+from crowdstream.commands import (
+    add_config,
+    add_json,
+    print_json,
+    say,
+    subcommand,
+    the_config,
+    the_model,
+)
 from crowdstream.commands.line import LiveLine
 from crowdstream.config import places_of
 from crowdstream.errors import CrowdstreamError, StageFailed, UsageError
@@ -39,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     config = the_config(arguments, quiet=True)
     places = places_of(config)
     prepare_caches(places)
+    if arguments.model is not None:
+        the_model(arguments.model, config)
     configure_log("warning", "console", sys.stderr)
     from crowdstream.offline.analyze import analyze_video  # noqa: PLC0415
 

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     meta = show.meta
     write_page(
         show, out / "report.html", mix=arguments.mix, plain=None, title=arguments.show.stem,
-        command=str(meta.get("command", "")), seed=meta.get("seed"),
+        command=str(meta.get("command", "")), seed=seed if isinstance(seed := meta.get("seed"), int) else None,
     )  # fmt: skip
     write_picture(show, out / "report.png")
     write_setlist(show, out / "setlist.csv")

@@ -12,13 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from crowdstream.commands import add_config, subcommand, the_config
+from crowdstream.commands import add_config, subcommand, the_config, the_model
 from crowdstream.commands.line import LiveLine
 from crowdstream.commands.source import source_of
 from crowdstream.config import Config, places_of
 from crowdstream.daemon import only_one, runtime_folder
 from crowdstream.daemon import run as run_daemon
-from crowdstream.errors import CrowdstreamError, DeviceError, StageFailed, UsageError
+from crowdstream.errors import (
+    ConfigError,
+    CrowdstreamError,
+    DeviceError,
+    StageFailed,
+    UsageError,
+)
 from crowdstream.log import choose_format, close_log, configure_log, get_log
 from crowdstream.plan import Plan, make_plan
 from crowdstream.recipe import Entry, Recipe, find_recipe, with_source
@@ -68,8 +74,11 @@ def run(arguments: argparse.Namespace) -> int:
         with only_one(runtime):
             asyncio.run(_main(plan, config, arguments, log, runtime, line))
     except StageFailed as failure:
-        if isinstance(failure.__cause__, CrowdstreamError) and plan.stage(failure.stage).must_open:
-            raise DeviceError(str(failure.__cause__)) from None
+        cause = failure.__cause__
+        if isinstance(cause, ConfigError):
+            raise cause from None
+        if isinstance(cause, CrowdstreamError) and plan.stage(failure.stage).must_open:
+            raise DeviceError(str(cause)) from None
         raise
     finally:
         if line is not None:
@@ -83,16 +92,17 @@ def plan_of(arguments: argparse.Namespace, config: Config) -> Plan:
     name = arguments.pipeline or config.pipeline
     recipe = find_recipe(name, pipelines=arguments.pipelines, config=config.path)
     overrides: dict[str, dict[str, Any]] = {}
-    must_open: tuple[str, ...] = ()
+    must_open: list[str] = []
     if arguments.source is not None:
         use, settings = source_of(arguments.source, once=arguments.once)
         recipe = with_source(recipe, use, {})
         overrides[use] = settings
-        must_open = (use,)
+        must_open = [use]
     elif arguments.once:
         overrides[recipe.stage[0].name or recipe.stage[0].use] = {"looped": False}
     if arguments.model is not None:
-        overrides["estimate_pose"] = {"model": arguments.model}
+        overrides["estimate_pose"] = {"model": the_model(arguments.model, config)}
+        must_open.append("estimate_pose")
     if arguments.record is not None:
         recipe = with_record(recipe)
         overrides["report"] = {"path": arguments.record}

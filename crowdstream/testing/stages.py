@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,52 +67,74 @@ def a_context(
 
 
 async def run_stage(stage: AnyStage, packets: Sequence[Packet] = ()) -> list[Packet]:
-    """Open the stage, feed it the packets offline, end its inbox, close it; what it sent."""
+    """Open the stage, feed it the packets offline, end its inbox, close it; what it sent.
+
+    What it sent is let go of: a picture in a slot is only good for its facts afterwards.
+    """
     clock = stage.context.clock
-    out: Channel[Packet] = Channel(1_000_000, WhenFull.BLOCK, name="out")
+    out: Channel[Packet] = Channel(1, WhenFull.BLOCK, name="out")
     outbox = FanOut([out], clock=clock)
     feed: Channel[Packet] = Channel(max(1, len(packets)), WhenFull.BLOCK, name="in")
     for packet in packets:
         feed.send_nowait(packet)
     feed.close()
-    inbox = MergingInbox(
+    inbox: MergingInbox[Packet] = MergingInbox(
         [feed], clock=clock, offline=True, tick_seconds=stage.tick_seconds, outbox=outbox
     )
-    await stage.open()
-    try:
-        if isinstance(stage, Source):
-            await stage.run(outbox)
-        elif isinstance(stage, Sink):
-            await stage.run(inbox)
-        elif isinstance(stage, Stage):
-            await stage.run(inbox, outbox)
-    finally:
-        await stage.close()
-    outbox.close()
-    return [packet async for packet in out]
+
+    async def work() -> None:
+        try:
+            await stage.open()
+            await _run(stage, inbox, outbox)
+        finally:
+            await stage.close()
+            outbox.close()
+
+    return await _collect(work(), out)
 
 
 async def run_source(stage: AnyStage, limit: int) -> list[Packet]:
-    """Open a source, take at most `limit` packets of it, close it."""
+    """Open a source, take at most `limit` packets of it, let go of them, close it."""
     out: Channel[Packet] = Channel(1, WhenFull.BLOCK, name="out")
     outbox = FanOut([out], clock=stage.context.clock)
-    assert isinstance(stage, Source)
-    taken: list[Packet] = []
-    await stage.open()
-    import asyncio  # noqa: PLC0415
+    inbox: MergingInbox[Packet] = MergingInbox([], clock=stage.context.clock, offline=True)
 
-    async def produce() -> None:
+    async def work() -> None:
+        try:
+            await stage.open()
+            await _run(stage, inbox, outbox)
+        finally:
+            await stage.close()
+            outbox.close()
+
+    return await _collect(work(), out, limit)
+
+
+async def _run(stage: AnyStage, inbox: MergingInbox[Packet], outbox: FanOut[Packet]) -> None:
+    if isinstance(stage, Source):
         await stage.run(outbox)
-        outbox.close()
+    elif isinstance(stage, Sink):
+        await stage.run(inbox)
+    elif isinstance(stage, Stage):
+        await stage.run(inbox, outbox)
 
-    task = asyncio.create_task(produce())
+
+async def _collect(
+    work: Coroutine[Any, Any, None], out: Channel[Packet], limit: int | None = None
+) -> list[Packet]:
+    """Everything that the work sends, up to a limit; whatever it raises is raised."""
+    task = asyncio.create_task(work)
+    taken: list[Packet] = []
     try:
         async for packet in out:
             taken.append(packet)
-            if len(taken) >= limit:
+            packet.release()
+            if limit is not None and len(taken) >= limit:
+                task.cancel()
                 break
+        if limit is None or len(taken) < limit:
+            await task
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        await stage.close()
+        await asyncio.wait({task})
     return taken

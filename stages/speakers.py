@@ -1,0 +1,154 @@
+"""Play the music, live, in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from crowdstream.channel import Inbox, Outbox, WhenFull
+from crowdstream.errors import WorkerError
+from crowdstream.packets import Mix, Playing, Tick
+from crowdstream.player.facts import playing_of
+from crowdstream.player.rules import RulesSettings
+from crowdstream.stage import Context, Intake, Stage, StageConfig
+from crowdstream.worker import Worker
+
+SILENT_CHILD_SECONDS = 3.0
+"""The player tells ten times a second; one that says nothing for so long is killed."""
+
+READY_SECONDS = 60.0
+"""The very first start composes the built-in music."""
+
+class SpeakersConfig(StageConfig):
+    """Settings of `speakers`.
+
+    Example:
+        [[stage]]
+        use = "speakers"
+        device = "USB Audio"
+        channels = [1, 2]
+    """
+
+    device: str = Field("", description="Part of the output's name; empty: the system's default.")
+    host_api: str = Field("", description='Part of the host API\'s name, like "JACK" or "ALSA".')
+    channels: tuple[int, int] = Field((1, 2), description="Left and right, counted from 1.")
+    rate: int = Field(44100, description="Samples a second: 44100 or 48000.")
+    block_samples: int = Field(512, ge=64, le=8192, description="Samples the card asks for at once.")
+    ring_seconds: float = Field(
+        0.046, ge=0.01, le=1, description="How far the sound is made ahead of the card."
+    )
+    clocked: bool = Field(
+        default=True, description="false only for sinks without a clock, such as ALSA's file."
+    )
+    trim_db: float = Field(0.0, ge=-60, le=0, description="Level of everything.")
+    library: Path | None = Field(None, description="Folder of tracks; none: the built-in music.")
+    seed: int = Field(0, ge=0, description="Another seed chooses other tracks.")
+    rules: RulesSettings = Field(RulesSettings(), description="How the conductor plays.")
+
+    @field_validator("channels")
+    @classmethod
+    def _channels_count_from_one(cls, channels: tuple[int, int]) -> tuple[int, int]:
+        if min(channels) < 1 or max(channels) > 64 or channels[0] == channels[1]:
+            raise ValueError("two different channels, counted from 1")
+        return channels
+
+    @field_validator("rate")
+    @classmethod
+    def _rate_is_one_of_two(cls, rate: int) -> int:
+        if rate not in (44100, 48000):
+            raise ValueError("44100 or 48000")
+        return rate
+
+class Speakers(Stage[Mix, Playing]):
+    """Hand the newest wish to the player and pass on what it says is heard.
+
+    The player goes on by itself while no wish comes. It dies with this process, and is made
+    anew when it dies alone.
+    """
+
+    Config = SpeakersConfig
+    intake = Intake(1, WhenFull.DROP_OLDEST)
+
+    def __init__(self, config: SpeakersConfig, context: Context) -> None:
+        """Starts nothing yet."""
+        super().__init__(config, context)
+        self._config = config
+        self._player: Worker | None = None
+        self._silent_because = ""
+
+    async def open(self) -> None:
+        """Start the player. Without a device it keeps time silently, and that is a start."""
+        config = self._config
+        arguments: dict[str, Any] = config.model_dump(mode="json", exclude={"rules"})
+        arguments["rules"] = config.rules.facts()
+        arguments["cache"] = str(self.context.places.cache)
+        self._player = Worker(
+            "crowdstream.player.process:play",
+            name="player",
+            arguments=arguments,
+            environment=_sound_environment(),
+            log=self.context.log,
+            ready_seconds=READY_SECONDS,
+        )
+        facts = await self._player.start()
+        if facts["output"] is None:
+            self._silence(str(facts["why"]))
+        else:
+            self.context.log.info("sound_opened", device=facts["output"], rate=facts["rate"])
+
+    async def run(self, inbox: Inbox[Mix | Tick], outbox: Outbox[Playing]) -> None:
+        """Wishes in, what is heard out; neither waits for the other."""
+        player = self._player
+        assert player is not None
+
+        async def tell() -> None:
+            while True:
+                message = await player.receive(deadline=SILENT_CHILD_SECONDS)
+                facts = message.header.get("playing")
+                if isinstance(facts, dict):
+                    await self._pass_on(facts, outbox)
+
+        async def wish() -> None:
+            async for mix in inbox:
+                if isinstance(mix, Mix):
+                    # What the player has not taken yet is older than the next one will be.
+                    player.send_nowait({"mix": asdict(mix)})
+
+        async with asyncio.TaskGroup() as group:
+            telling = group.create_task(tell(), name="speakers tell")
+            await wish()
+            telling.cancel()
+
+    async def close(self) -> None:
+        """End the player; it fades out first."""
+        if self._player is not None:
+            await self._player.stop(grace=1.0)
+
+    async def _pass_on(self, facts: dict[str, Any], outbox: Outbox[Playing]) -> None:
+        why = str(facts.get("why_silent") or "")
+        if why != self._silent_because:
+            if why:
+                self._silence(why)
+            else:
+                self.context.log.info("sound_opened_again")
+                self._silent_because = ""
+        try:
+            playing = playing_of(facts)
+        except (TypeError, KeyError) as error:
+            raise WorkerError(f"the player said what nobody understands: {error}") from error
+        await outbox.send(playing)
+
+    def _silence(self, why: str) -> None:
+        self._silent_because = why
+        self.context.log.warning("sound_silent", why=why, what="keeping time; looking every 2 s")
+
+def _sound_environment() -> dict[str, str]:
+    """What PortAudio's back ends need to know of ours."""
+    wanted = ("ALSA_", "JACK_", "PULSE_", "PIPEWIRE_", "XDG_RUNTIME_DIR", "PA_ALSA")
+
+    return {key: value for key, value in os.environ.items() if key.startswith(wanted)}
