@@ -94,7 +94,9 @@ def write_page(
     facts = _facts(show, read.get("crowd"), command, seed, too_long=bool(mix) and not sounds)
     data = _data(show) | {"facts": facts, "sounds": {k: s.seconds for k, s in sounds.items()}}
     folder = files(__package__) / "page"
-    parts = {name: (folder / name).read_text("utf-8") for name in ("page.html", "page.css", *SCRIPTS)}
+    parts = {
+        name: (folder / name).read_text("utf-8") for name in ("page.html", "page.css", *SCRIPTS)
+    }
     filled = Template(parts["page.html"]).substitute(
         title=html.escape(title),
         lead=html.escape(_lead(show, sounds)),
@@ -225,8 +227,11 @@ def _data(show: Show) -> dict[str, object]:
         "states": _runs(show, show.state),
         "eyes": _runs(show, [" + ".join(eyes) for eyes in show.eyes]),
         "events": [
-            {key: value for key in ("t", "event", "why", "stem")
-             if isinstance(value := event.get(key), str | float)}
+            {
+                key: value
+                for key in ("t", "event", "why", "stem")
+                if isinstance(value := event.get(key), str | float)
+            }
             for event in show.events
         ],
         "joints": None,

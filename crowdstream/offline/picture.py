@@ -28,7 +28,8 @@ ACCENT: Final = "#3fd8c7"
 ALARM: Final = "#ff5470"
 STEM_COLOURS: Final = ("#ff7d5c", "#8c7dff", "#ffd166", "#3fd8c7")
 LINES: Final[dict[str, str]] = {
-    "transition": ACCENT, "drop": "#ffd166", "fault": ALARM, "restart": ALARM, "override": "#ff9f5c",
+    "transition": ACCENT, "drop": "#ffd166", "fault": ALARM, "restart": ALARM,
+    "override": "#ff9f5c",
 }  # fmt: skip
 """Events that are drawn through all plots, with their colours."""
 
@@ -156,7 +157,13 @@ def _people(plot: Axes, show: Show) -> None:
 
     step = _step(show)
     plot.fill_between(
-        show.times[::step], 0, show.people[::step], step="post", color=ACCENT, alpha=0.45, linewidth=0
+        show.times[::step],
+        0,
+        show.people[::step],
+        step="post",
+        color=ACCENT,
+        alpha=0.45,
+        linewidth=0,
     )
     known = show.people[np.isfinite(show.people)]
     plot.set_ylim(0, max(1.0, float(known.max(initial=0.0)) * 1.1))

@@ -173,10 +173,7 @@ def heard(show: Show) -> list[tuple[float, float, str]]:
 def spans(words: list[str]) -> list[tuple[int, int, str]]:
     """Runs of the same word as (first line, line after the last, word)."""
     edges = [i for i in range(len(words)) if i == 0 or words[i] != words[i - 1]]
-    return [
-        (start, end, words[start])
-        for start, end in pairwise([*edges, len(words)])
-    ]
+    return [(start, end, words[start]) for start, end in pairwise([*edges, len(words)])]
 
 
 def clock_text(seconds: float) -> str:
@@ -269,7 +266,9 @@ class _Rows:
             if self.times:
                 self._begin_again(t)
             else:
-                self.meta |= {key: value for key, value in line.items() if key not in ("t", "event")}
+                self.meta |= {
+                    key: value for key, value in line.items() if key not in ("t", "event")
+                }
             return
         if len(self.events) >= MAX_EVENTS:
             self.left_out += 1

@@ -31,7 +31,14 @@ CROWD: Final = (
 )  # fmt: skip
 """Share of the show, people, energy."""
 
-SECTIONS: Final = ((0, "intro"), (16, "groove"), (24, "break"), (32, "build"), (48, "drop"), (64, "outro"))
+SECTIONS: Final = (
+    (0, "intro"),
+    (16, "groove"),
+    (24, "break"),
+    (32, "build"),
+    (48, "drop"),
+    (64, "outro"),
+)
 TRACKS: Final = (("Night Bus", 0.0, 0.56, 8), ("Glass Floor", 0.44, 1.01, 0))
 """Title, its beginning and end as a share of the show, bar of the track at its beginning."""
 
@@ -76,7 +83,9 @@ def show_lines(*, seconds: float, people: int, seed: int) -> Iterator[dict[str, 
         beat += bpm / 60 / LINES_PER_SECOND
         moved += (105 + 25 * true) / 60 / LINES_PER_SECOND
         present = round(min(float(np.interp(share, at, count)), people))
-        decks = [_deck(track, share, beat, drive) for track in TRACKS if track[1] <= share < track[2]]
+        decks = [
+            _deck(track, share, beat, drive) for track in TRACKS if track[1] <= share < track[2]
+        ]
         louder = max(decks, key=lambda deck: max(deck["gains"].values()))
         while events and events[0][0] <= t:
             yield {"t": round(events[0][0], 2)} | events.pop(0)[1]
@@ -88,11 +97,13 @@ def show_lines(*, seconds: float, people: int, seed: int) -> Iterator[dict[str, 
                 why = f"drive {drive:.2f}, {sign} the line of the {stem}; 8-bar line"
                 yield {"t": round(t, 2), "event": verb, "stem": stem, "why": why}
         blind = 0.80 < share < 0.86
+        groove = round(105 + 25 * true + rng.standard_normal(), 1)
         loud = sum(louder["gains"].values())
         yield {
             "t": round(t, 2), "energy": round(measured, 3), "confidence": 0.4 if blind else 0.9,
-            "energy_true": round(true, 3), "drive": round(drive, 3), "people": None if blind else present,
-            "groove": round(105 + 25 * true + rng.standard_normal(), 1) if present and not blind else None,
+            "energy_true": round(true, 3), "drive": round(drive, 3),
+            "people": None if blind else present,
+            "groove": None if blind or not present else groove,
             "bpm_wanted": round(wanted, 2), "bpm": round(bpm, 2), "beat": round(beat, 3),
             "bar": int(beat // 4), "phrase": int(beat // 32), "section": louder["section"],
             "track": louder["track"], "next": "Glass Floor" if share < 0.44 else None,
@@ -105,8 +116,10 @@ def show_lines(*, seconds: float, people: int, seed: int) -> Iterator[dict[str, 
         }  # fmt: skip
 
 
-def write_a_sound(path: Path, *, seconds: float = 180.0, seed: int = 1, pitch: float = 110.0) -> None:
-    """Write a stereo WAV that no two places of sound alike: noise under a pulse each half second."""
+def write_a_sound(
+    path: Path, *, seconds: float = 180.0, seed: int = 1, pitch: float = 110.0
+) -> None:
+    """Write a stereo WAV whose every place sounds different: noise, and a pulse each half second."""
     import soundfile
 
     n = int(seconds * RATE)
@@ -130,11 +143,11 @@ def _scripted(seconds: float) -> list[tuple[float, dict[str, object]]]:
     return [(share * seconds, line) for share, line in said]
 
 
-def _deck(
-    track: tuple[str, float, float, int], share: float, beat: float, drive: float
-) -> Deck:
+def _deck(track: tuple[str, float, float, int], share: float, beat: float, drive: float) -> Deck:
     title, start, end, first_bar = track
-    fade = min(1.0, max(0.0, (share - start) / 0.12 if start > 0 else 1.0), max(0.0, (end - share) / 0.12))
+    fade = min(
+        1.0, max(0.0, (share - start) / 0.12 if start > 0 else 1.0), max(0.0, (end - share) / 0.12)
+    )
     bar = first_bar + int(beat // 4) - (int(start * 90) if start else 0)
     limits = (0.0, 0.15, 0.55, 0.35)
     gains = {

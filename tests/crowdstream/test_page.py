@@ -31,7 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def the_page(folder: Path, *, sound: bool = True, title: str = "A night", command: str = "made so") -> str:
+def the_page(
+    folder: Path, *, sound: bool = True, title: str = "A night", command: str = "made so"
+) -> str:
     """The text of a page of the show in `folder`."""
     write_page(
         read_show(folder / "show.jsonl"), folder / "report.html",
@@ -141,7 +143,9 @@ def test_a_long_night_is_thinned(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert (data["lines"], data["joints"]) == (40, None)
 
 
-def test_sound_that_is_too_long_stays_beside_the_page(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sound_that_is_too_long_stays_beside_the_page(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The page then says where the sound is, and has no switch."""
     monkeypatch.setattr(page, "MAX_SOUND_SECONDS", 1.0)
     data = data_of(the_page(folder))

@@ -69,7 +69,8 @@ RECORDER = """
       sound: Array.from(inputBuffer.getChannelData(0), (v) => Math.round(v * 1e4)),
       whole: Math.abs(said[2047] - said[0] - 2047 / context.sampleRate) < 1e-4,
       late: context.currentTime - said[2047], told: crowdstream.time(),
-      cursor: crowdstream.cursor(), dancers: crowdstream.dancersTime(), lanes: crowdstream.lanes().t,
+      cursor: crowdstream.cursor(), dancers: crowdstream.dancersTime(),
+      lanes: crowdstream.lanes().t,
     });
   };
   await context.resume();
@@ -139,9 +140,11 @@ class Browser:
     def wait_until(self, expression: str) -> None:
         """Look at each picture the page draws until the expression holds."""
         held = self.value(
-            f"new Promise((done) => {{ const until = performance.now() + 1000 * {ANSWER_SECONDS - 5};"
+            "new Promise((done) => {"
+            f"const until = performance.now() + 1000 * {ANSWER_SECONDS - 5};"
             f"(function look() {{ if ({expression}) done(true);"
-            " else if (performance.now() > until) done(false); else requestAnimationFrame(look); })(); })"
+            " else if (performance.now() > until) done(false);"
+            " else requestAnimationFrame(look); })(); })"
         )
         assert held, f"never came true in the page: {expression}"
 
@@ -182,7 +185,11 @@ class Browser:
         said, method = message.get("params", {}), message.get("method")
         if method == "Network.requestWillBeSent":
             self.requests.append(said["request"]["url"])
-        elif method == "Runtime.consoleAPICalled" and said["type"] in ("error", "warning", "assert"):
+        elif method == "Runtime.consoleAPICalled" and said["type"] in (
+            "error",
+            "warning",
+            "assert",
+        ):
             self.complaints.append(json.dumps(said["args"]))
         elif method == "Runtime.exceptionThrown":
             self.complaints.append(json.dumps(said["exceptionDetails"]))
@@ -266,7 +273,9 @@ def test_a_click_on_the_lines_moves_the_sound(browser: Browser, folder: Path) ->
     where = {"x": box["left"] + box["width"] / 2, "y": box["top"] + 150}
     for kind in ("mousePressed", "mouseReleased"):
         browser.call("Input.dispatchMouseEvent", type=kind, button="left", clickCount=1, **where)
-    browser.wait_until("Math.abs(crowdstream.cursor() - crowdstream.time()) < 0.01 && crowdstream.time() > 1")
+    browser.wait_until(
+        "Math.abs(crowdstream.cursor() - crowdstream.time()) < 0.01 && crowdstream.time() > 1"
+    )
     # Half of the canvas is a little left of half of the show: the names of the lanes stand left.
     assert 0.4 * SECONDS < browser.value("crowdstream.time()") < 0.5 * SECONDS
 
@@ -343,7 +352,9 @@ def _distances(browser: Browser, wav: Floats, place: float | None) -> dict[str, 
 
 def _likeness(around: Floats, piece: Floats) -> Floats:
     """Correlation, -1 to 1, of the piece with every place around."""
-    match: Floats = np.fft.irfft(np.fft.rfft(around) * np.conj(np.fft.rfft(piece, len(around))), len(around))
+    match: Floats = np.fft.irfft(
+        np.fft.rfft(around) * np.conj(np.fft.rfft(piece, len(around))), len(around)
+    )
     power = np.cumsum(np.concatenate([[0.0], around.astype(np.float64) ** 2]))
     there = power[len(piece) :] - power[: -len(piece)]
     whole = len(around) - len(piece) + 1

@@ -50,7 +50,11 @@ def test_same_show_gives_the_same_picture(tmp_path: Path) -> None:
 
 def test_a_show_of_one_bare_line_has_a_picture(tmp_path: Path) -> None:
     """Nothing is known but a moment: the axes are drawn, and no warning is given."""
-    assert a_picture(tmp_path, {"t": 0.0, "energy": None, "scene": "empty room"}).shape == (1000, 1600, 3)
+    assert a_picture(tmp_path, {"t": 0.0, "energy": None, "scene": "empty room"}).shape == (
+        1000,
+        1600,
+        3,
+    )
 
 
 def test_a_night_of_hours_and_hundreds_of_events_has_a_picture(tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ def test_what_is_not_known_stays_unknown(tmp_path: Path) -> None:
 
 def test_lines_of_an_unknown_kind_are_skipped_and_counted(tmp_path: Path) -> None:
     """Half a line, a list, a line without time and one of a later version do no harm."""
-    show = a_show(tmp_path, LINE, '{"t": 0.1, "ener', [1], {"energy": 1}, {"t": 0.2, "smoke": 1}, "",
-                  LINE | {"t": 0.3})  # fmt: skip
+    show = a_show(tmp_path, LINE, '{"t": 0.1, "ener', [1], {"energy": 1}, {"t": 0.2, "smoke": 1},
+                  "", LINE | {"t": 0.3})  # fmt: skip
     assert show.times.tolist() == [0.0, 0.3]
     assert show.meta["lines_skipped"] == 5
 
@@ -78,7 +78,9 @@ def test_event_lines_come_in_order_of_time(tmp_path: Path) -> None:
 def test_a_recording_that_was_appended_to_goes_on_in_time(tmp_path: Path) -> None:
     """The second run follows the first, with an event that says so."""
     header = {"t": 0, "event": "show", "why": "begin", "seed": 3}
-    show = a_show(tmp_path, header, LINE, LINE | {"t": 9.0}, header | {"seed": 4}, LINE, LINE | {"t": 1.0})
+    show = a_show(
+        tmp_path, header, LINE, LINE | {"t": 9.0}, header | {"seed": 4}, LINE, LINE | {"t": 1.0}
+    )
     assert show.times.tolist() == pytest.approx([0.0, 9.0, 9.1, 10.1])
     assert [event["event"] for event in show.events] == ["restart"]
     assert show.meta["seed"] == 3
@@ -88,9 +90,14 @@ def test_a_track_keeps_its_deck_while_the_other_one_changes(tmp_path: Path) -> N
     """A deck that leaves the list does not move the one that stays."""
 
     def line(t: float, *tracks: str) -> dict[str, object]:
-        return LINE | {"t": t, "decks": [{"track": track, "gains": {"bass": 1}} for track in tracks]}
+        return LINE | {
+            "t": t,
+            "decks": [{"track": track, "gains": {"bass": 1}} for track in tracks],
+        }
 
-    show = a_show(tmp_path, line(0, "A"), line(1, "A", "B"), line(2, "B"), line(3, "C", "B"), line(4, "C"))
+    show = a_show(
+        tmp_path, line(0, "A"), line(1, "A", "B"), line(2, "B"), line(3, "C", "B"), line(4, "C")
+    )
     assert show.tracks == [("A", ""), ("A", "B"), ("", "B"), ("C", "B"), ("C", "")]
     assert show.gains[2].tolist() == [[0, 0, 0, 0], [0, 1, 0, 0]]
 
@@ -107,7 +114,8 @@ def test_joints_that_are_no_people_are_left_out(tmp_path: Path) -> None:
     person = [0.5] * 34
     show = a_show(
         tmp_path, LINE | {"joints": [person], "ids": [7]}, LINE | {"t": 0.1, "joints": [[1, 2]]},
-        LINE | {"t": 0.2, "joints": ["arm"]}, '{"t": 0.3, "energy": 0, "joints": [[' + "NaN," * 33 + "1]]}",
+        LINE | {"t": 0.2, "joints": ["arm"]},
+        '{"t": 0.3, "energy": 0, "joints": [[' + "NaN," * 33 + "1]]}",
         LINE | {"t": 0.4, "joints": [person], "ids": [1, 2]}, LINE | {"t": 0.5, "joints": None},
     )  # fmt: skip
     assert [len(joints) for joints in show.joints] == [1, 0, 0, 0, 0, 0]
@@ -134,12 +142,16 @@ def test_reading_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert show.meta["lines_skipped"] == 1
 
 
-@pytest.mark.parametrize("content", ["", "hello\nthere\n", '{"t": 0, "event": "show"}\n', "\x00\xff" * 99])
+@pytest.mark.parametrize(
+    "content", ["", "hello\nthere\n", '{"t": 0, "event": "show"}\n', "\x00\xff" * 99]
+)
 def test_a_file_that_is_no_show_is_refused_in_one_sentence(tmp_path: Path, content: str) -> None:
     """The sentence names the file and what would be right."""
     path = tmp_path / "notes.txt"
     path.write_text(content, encoding="utf-8")
-    with pytest.raises(MediaError, match=r"notes\.txt: holds no line of a show; record one") as told:
+    with pytest.raises(
+        MediaError, match=r"notes\.txt: holds no line of a show; record one"
+    ) as told:
         read_show(path)
     assert "\n" not in str(told.value)
 
@@ -153,7 +165,9 @@ def test_a_file_that_is_not_there_is_refused_in_one_sentence(tmp_path: Path) -> 
 
 
 @given(st.lists(st.binary(max_size=60), max_size=20))
-def test_no_bytes_can_break_the_reading(tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]) -> None:
+def test_no_bytes_can_break_the_reading(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[bytes]
+) -> None:
     """Whatever stands between two good lines, both are read."""
     path = tmp_path_factory.mktemp("bytes") / "show.jsonl"
     good = [json.dumps(LINE | {"t": t}).encode() for t in (0.0, 1e9)]
@@ -164,7 +178,9 @@ def test_no_bytes_can_break_the_reading(tmp_path_factory: pytest.TempPathFactory
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), min_size=1, max_size=30))
 def test_time_always_grows(tmp_path_factory: pytest.TempPathFactory, times: list[float]) -> None:
     """Times in any order give times that grow."""
-    path = a_file(tmp_path_factory.mktemp("time"), LINE, *(LINE | {"t": t} for t in times if abs(t) < 1e9))
+    path = a_file(
+        tmp_path_factory.mktemp("time"), LINE, *(LINE | {"t": t} for t in times if abs(t) < 1e9)
+    )
     assert (np.diff(read_show(path).times) > 0).all()
 
 
