@@ -119,7 +119,7 @@ def show_lines(*, seconds: float, people: int, seed: int) -> Iterator[dict[str, 
 def write_a_sound(
     path: Path, *, seconds: float = 180.0, seed: int = 1, pitch: float = 110.0
 ) -> None:
-    """Write a stereo WAV whose every place sounds different: noise, and a pulse each half second."""
+    """Write a stereo WAV whose every place sounds different: noise and a pulse each half second."""
     import soundfile
 
     n = int(seconds * RATE)
