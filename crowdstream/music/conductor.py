@@ -34,6 +34,9 @@ PHRASE: Final = 8
 OPEN: Final = frozenset({"intro", "groove", "drop", "outro"})
 """Sections that may be left: a break or a build has promised something."""
 
+_WEARY_BPM: Final = 5.0
+"""What was heard just before must fit better by so much to be heard again."""
+
 Law = Literal["power", "gain"]
 
 
@@ -349,7 +352,8 @@ class Conductor:
         entry = self._entry(track, to_drop=False)
         voice = self._voice(0, track, bar, entry)
         plan.orders.append(Start(0, track, voice.offset))
-        for stem in self._wished_stems():
+        # A night begins with a groove; what lies over it comes when the floor asks.
+        for stem in (DRUMS, BASS):
             voice.on[stem] = True
             plan.orders.append(Fade(0, stem, 1.0, _beat(bar) - 0.5, _beat(bar)))
         self._now_playing(voice)
@@ -413,8 +417,11 @@ class Conductor:
         track_bar = voice.bar(bar)
         lines = self._leave_lines(voice.track)
         heard_enough = voice.bar(voice.since) + self._rules.bars_per_track - PHRASE
-        if self._skip_asked or self._drive_has_changed(bar):
+        if self._drive_has_changed(bar):
             heard_enough = track_bar
+        if self._skip_asked:
+            heard_enough = track_bar
+            lines = list(range(0, voice.track.bars - PHRASE + 1, PHRASE))
         later = [line for line in lines if line >= track_bar]
         line = next((line for line in later if line >= heard_enough), later[-1] if later else None)
         if self._newest.hold or line is None:
@@ -486,8 +493,8 @@ class Conductor:
 
     def _weariness(self, track: Track) -> float:
         """How many BPM further away a track may be that was not heard lately."""
-        age = next((i for i, name in enumerate(reversed(self._heard[:-1]), 1) if name == track.id), 0)
-        return 12.0 / age if age else 0.0
+        ages = [age for age, name in enumerate(reversed(self._heard[:-1]), 1) if name == track.id]
+        return sum(_WEARY_BPM / age for age in ages if age <= PHRASE)
 
     def _leave(self, bar: int, bpm: float, ready: bool, plan: Plan) -> bool:
         """Begin a transition at this line if it is time; otherwise make sure the music goes on."""
@@ -525,13 +532,10 @@ class Conductor:
         half = _beat(bar + PHRASE // 2)
         plan.orders += [
             Start(incoming.deck, track, incoming.offset),
-            # Two kick drums on the same beat are one sound: their gains add up to one.
-            Fade(incoming.deck, DRUMS, 1.0, _beat(bar), half, "gain"),
-            Fade(voice.deck, DRUMS, 0.0, _beat(bar), half, "gain"),
+            Fade(incoming.deck, DRUMS, 1.0, _beat(bar), half),
+            Fade(voice.deck, DRUMS, 0.0, _beat(bar), half),
         ]
-        if voice.on[VOCALS]:
-            plan.orders.append(Fade(voice.deck, VOCALS, 0.0, _beat(bar), _beat(bar) + 1.0))
-        incoming.on[DRUMS], voice.on[DRUMS], voice.on[VOCALS] = True, False, False
+        incoming.on[DRUMS], voice.on[DRUMS] = True, False
         plan.said.append(
             Said(bar, "transition", f"{self._cause(bar)}; {self._next_why}", {
                 "from": voice.track.id, "to": track.id, "title": track.title, "style": "stem swap",
@@ -558,7 +562,12 @@ class Conductor:
                 plan.orders.append(Fade(incoming.deck, OTHER, 1.0, line, end))
                 incoming.on[OTHER], incoming.changed[OTHER] = True, bar
         if bar == handover.swap:
-            plan.orders.append(Fade(voice.deck, BASS, 0.0, line - 0.5, line - 0.1))
+            # Never two basses and never two voices: the one is out before the other comes.
+            plan.orders += [
+                Fade(voice.deck, stem, 0.0, line - 0.5, line - 0.1)
+                for stem in (BASS, VOCALS)
+                if voice.on[stem]
+            ]
             for stem in self._wished_stems():
                 if not incoming.on[stem]:
                     plan.orders.append(Fade(incoming.deck, stem, 1.0, line - 0.1, line))
