@@ -369,8 +369,9 @@ class Worker:
         os.close(self._pidfd)
         self._ended = self._obituary(status)
         self._dead.set()
-        asked = self._reason in ("was stopped", "was killed")
-        said = self._log.debug if asked else self._log.warning
+        # An end that was asked for, or that came after the work was done, is no news.
+        expected = self._reason in ("was stopped", "was killed") or status == 0
+        said = self._log.debug if expected else self._log.warning
         said("child_ended", child=self.name, pid=self._process.pid, why=str(self._ended))
         for future in (self._ready, self._reader, self._call[1] if self._call else None):
             if future is not None and not future.done():

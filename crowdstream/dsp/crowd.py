@@ -40,6 +40,10 @@ FADE_TO_PROGRAMME_SECONDS: Final = 3.0
 LARGEST_SHARE: Final = 1.0 / 8.0
 """No single body makes more than this of what drives the music."""
 
+PRIOR: Final = 0.1
+"""Weight of what was known before, beside what the eyes see now: a glance that trusts itself
+little moves little."""
+
 ONE_DANCER: Final = 0.25
 """Weight of the crowd against the programme when one person dances."""
 
@@ -164,9 +168,10 @@ class CrowdMeter:
             driving += weight * self._motion_speed
             trust = 1.0 - (1.0 - trust) * (1.0 - weight) if pose else self._motion_trust
         if eyes and weights > 0.0:
-            raw_speed = speed / weights
+            raw_speed = (speed + PRIOR * self._speed.value) / (weights + PRIOR)
+            fair_speed = (driving + PRIOR * self._driving.value) / (weights + PRIOR)
             level = energy_of(self._speed.follow(raw_speed, at), self._anchors)
-            wanted = energy_of(self._driving.follow(driving / weights, at), self._anchors)
+            wanted = energy_of(self._driving.follow(fair_speed, at), self._anchors)
             self._sinking.reset()
             self._sinking.follow(level, at)
             self._known = True
