@@ -248,9 +248,8 @@ class Report(Sink[Packet]):
             if self._config.joints:
                 line["aspect"] = _round(self._aspect)
                 line["ids"] = truth.ids.tolist()
-                line["joints"] = np.round(truth.joints[:, :, :2], 3).reshape(
-                    len(truth.ids), -1
-                ).astype(float).tolist()  # fmt: skip
+                places = truth.joints[:, :, :2].astype(np.float64)
+                line["joints"] = np.round(places, 3).reshape(-1, 34).tolist()
         self._add(line)
 
     def _add(self, line: dict[str, Any]) -> None:
