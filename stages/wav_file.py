@@ -184,7 +184,8 @@ class WavFile(Stage[Mix, Playing]):
             count += 1
             if self._journal is not None:
                 self._journal.follow(mixer)
-            if mixer.position >= self._told * TELL_SECONDS * mixer.rate:
+            due = self._told * TELL_SECONDS * mixer.rate
+            if due <= mixer.position <= self._end:
                 told.append(self._playing())
         samples = int(min(count * QUANTUM, self._end - begin))
         self._file.write(self._sound[:count].reshape(-1, 2)[:samples])

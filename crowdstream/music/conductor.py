@@ -233,6 +233,9 @@ class Conductor:
         self._skip_asked = False
         self._held_since: int | None = None
         self._broken: set[str] = set()
+        self._leave_lines = {
+            track.id: _leave_lines(track, rules.overlap_bars) for track in self._tracks
+        }
 
     def give_up(self, track_id: str) -> bool:
         """This track cannot be loaded: choose another. False when none is left."""
@@ -329,8 +332,9 @@ class Conductor:
         if self.voice is None:
             self._begin(bar, ready, plan)
         elif self.handover is not None:
+            # The deck that is left is free a bar later: nothing else begins at this line.
             self._continue(bar, plan)
-        if self.voice is not None and self.handover is None and bar > self.voice.since:
+        elif bar > self.voice.since:
             self._look_ahead(bar, bpm)
             if not self._leave(bar, bpm, ready, plan):
                 self._rearrange(self.voice, bar, plan)
@@ -415,7 +419,7 @@ class Conductor:
         voice = self.voice
         assert voice is not None
         track_bar = voice.bar(bar)
-        lines = self._leave_lines(voice.track)
+        lines = self._leave_lines[voice.track.id]
         heard_enough = voice.bar(voice.since) + self._rules.bars_per_track - PHRASE
         if self._drive_has_changed(bar):
             heard_enough = track_bar
@@ -424,7 +428,7 @@ class Conductor:
             lines = list(range(0, voice.track.bars - PHRASE + 1, PHRASE))
         later = [line for line in lines if line >= track_bar]
         line = next((line for line in later if line >= heard_enough), later[-1] if later else None)
-        if self._newest.hold or line is None:
+        if self._newest.hold or self._newest.panic or line is None:
             self.leave_bar = None
             return
         self.leave_bar = line - voice.offset
@@ -445,17 +449,6 @@ class Conductor:
         changes = [drive - self._drive_at_start for drive in self._drives]
         strong = self._rules.strong_change
         return min(changes) > strong or max(changes) < -strong
-
-    def _leave_lines(self, track: Track) -> list[int]:
-        """Phrase lines from which on eight bars lie in sections that may be left."""
-        tail = self._rules.overlap_bars
-        lines = [
-            line
-            for line in range(0, track.bars - tail + 1, PHRASE)
-            if all(track.section_at(line + b).name in OPEN for b in range(PHRASE))
-            and track.section_at(line).name != "intro"
-        ]
-        return lines or list(range(0, max(track.bars - tail + 1, 1), PHRASE))
 
     def _choose(self, now: Track, bpm: float, bars: int) -> tuple[Track | None, str]:
         """The track that fits best, and why; None when this is the only one."""
@@ -508,12 +501,12 @@ class Conductor:
             if self._meeting(self.next, bpm) is not None:
                 self._hand_over(bar, plan)
                 return True
-            # Cutting is for when there is no way to meet, or no time.
-            if self._shared([voice.track, self.next]) is None or self._skip_asked or last_line:
+            # Cutting, and a step of the tempo with it, is for when there is no other way.
+            if self._shared([voice.track, self.next]) is None or self._skip_asked:
                 self._cut(bar, plan)
                 return True
         if last_line:
-            self._go_round(bar, plan)
+            self._go_round(bar, ready, plan)
             return True
         return False
 
@@ -600,7 +593,7 @@ class Conductor:
             })
         )  # fmt: skip
 
-    def _go_round(self, bar: int, plan: Plan) -> None:
+    def _go_round(self, bar: int, ready: bool, plan: Plan) -> None:
         """Back to the same track's groove or drop, so that the music never ends."""
         voice = self.voice
         assert voice is not None
@@ -609,7 +602,9 @@ class Conductor:
         again = self._replace(voice, voice.track, bar, target, 0.05, plan)
         again.since = bar
         self.voice, self.leave_bar = again, None
-        why = "a person asked to hold" if self._newest.hold else "the next track is not there yet"
+        why = "the tempo of the next track is not met yet" if ready else "no other track is there yet"
+        if self._newest.hold or self._newest.panic:
+            why = "a person asked to hold" if self._newest.hold else "panic"
         plan.said.append(
             Said(bar, "loop", why, {"track": voice.track.id, "to_bar": target})
         )  # fmt: skip
@@ -764,3 +759,15 @@ class Conductor:
 
 def _beat(bar: int) -> float:
     return float(bar * BEATS_PER_BAR)
+
+
+def _leave_lines(track: Track, tail_bars: int) -> list[int]:
+    """Phrase lines from which on eight bars lie in sections that may be left."""
+    every = list(range(0, max(track.bars - tail_bars + 1, 1), PHRASE))
+    good = [
+        line
+        for line in every
+        if all(track.section_at(line + bar).name in OPEN for bar in range(PHRASE))
+        and track.section_at(line).name != "intro"
+    ]
+    return good or every

@@ -144,9 +144,11 @@ def test_of_several_wishes_that_are_due_the_newest_counts() -> None:
 def test_loudness_follows_the_wish_between_lines_but_slowly() -> None:
     """A level moves by 1.5 dB a beat at most."""
     mixer = a_mixer()
-    gains = []
-    for _ in quanta(mixer, 8.0, lambda t: a_wish(t, gains=(1.0,) * 4 if t < 4 else (0.6,) * 4)):
-        gains.append(mixer.playing().gains[0])
+
+    def wish(now: float) -> Mix:
+        return a_wish(now, gains=(1.0,) * 4 if now < 4 else (0.6,) * 4)
+
+    gains = [mixer.playing().gains[0] for _ in quanta(mixer, 8.0, wish)]
     levels = 20 * np.log10(np.array(gains[200:]))
     per_quantum = 1.5 * QUANTUM / RATE * mixer.timeline.bpm / 60
     assert np.abs(np.diff(levels)).max() <= per_quantum * 1.01
@@ -219,9 +221,11 @@ def test_nothing_to_play_is_said_at_once() -> None:
 def test_without_wishes_the_music_plays_on_by_itself() -> None:
     """After hold_seconds, and back when a wish comes."""
     mixer = a_mixer(Rules(hold_seconds=2.0, fade_in_seconds=0.0))
-    states = []
-    for _ in quanta(mixer, 6.0, lambda t: a_wish(t) if t < 1.0 or t > 5.0 else None):
-        states.append(mixer.playing().state)
+
+    def wish(now: float) -> Mix | None:
+        return a_wish(now) if now < 1.0 or now > 5.0 else None
+
+    states = [mixer.playing().state for _ in quanta(mixer, 6.0, wish)]
     per_second = RATE // QUANTUM
     assert [states[int(s * per_second)] for s in (0.5, 2.5, 4.0, 5.8)] == ["ok", "ok", "alone", "ok"]
 

@@ -1,0 +1,385 @@
+"""Facts about the conductor: the rules it plays by, seen in its orders. No sound is needed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crowdstream.errors import ConfigError
+from crowdstream.music.conductor import Conductor, Fade, Rules, Said, Start, Stop
+from crowdstream.music.library import Track
+from crowdstream.packets import STEMS, Gains, Mix
+from crowdstream.testing.music import a_track
+
+LIBRARY = [
+    a_track("one", bpm=100.0, key="8A"), a_track("two", bpm=107.0, key="9A"),
+    a_track("three", bpm=115.0, key="9B"), a_track("four", bpm=123.0, key="10B"),
+    a_track("five", bpm=132.0, key="10A"),
+]  # fmt: skip
+DRUMS, BASS, VOCALS, OTHER = range(4)
+QUICK = Rules(slope_up=1.0, slope_down=1.0, bars_per_track=24)
+
+Wish = Callable[[int], Mix]
+
+
+def a_wish(
+    drive: float = 0.5, *, bpm: float | None = None, gains: Gains | None = None,
+    hold: bool = False, skip: int = 0, panic: bool = False,
+) -> Mix:  # fmt: skip
+    """As crossfade_stems and map_tempo would make it of a drive."""
+    if gains is None:
+        gains = (1.0, 1.0, 1.0 if drive > 0.45 else 0.0, 1.0 if drive > 0.2 else 0.0)
+    return Mix(
+        seq=0, captured_at=0.0, at=0.1, drive=drive, confidence=1.0,
+        bpm=100.0 + 30.0 * drive if bpm is None else bpm, gains=gains, hold=hold, skip=skip,
+        panic=panic,
+    )  # fmt: skip
+
+
+@dataclass
+class Night:
+    """What a conductor did over many bars."""
+
+    tempi: list[float] = field(default_factory=list)
+    """At each bar line."""
+
+    states: list[str] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
+    tracks: list[tuple[int, Track, int]] = field(default_factory=list)
+    """Bar, track, offset of each start."""
+
+    fades: list[tuple[Fade, Track, int]] = field(default_factory=list)
+    """Each fade, with track and offset of its deck."""
+
+    heard: list[dict[int, dict[int, float]]] = field(default_factory=list)
+    """For each bar, deck -> stem -> factor, once all fades of its line are done."""
+
+    audible: list[list[Track]] = field(default_factory=list)
+
+    def events(self, name: str) -> list[Said]:
+        """All decisions of one kind."""
+        return [said for said in self.said if said.event == name]
+
+
+def a_night(
+    bars: int, wish: Wish, *, rules: Rules = QUICK, library: list[Track] | None = None,
+    ready: Callable[[int], bool] = lambda _: True, seed: int = 0,
+) -> Night:  # fmt: skip
+    """Let it conduct for so many bars."""
+    conductor = Conductor(LIBRARY if library is None else library, rules, seed=seed)
+    night = Night()
+    bpm, after = conductor.first_bpm, conductor.first_bpm
+    decks: dict[int, tuple[Track, int]] = {}
+    gains: dict[int, dict[int, float]] = {}
+    stops: dict[int, float] = {}
+    for bar in range(bars):
+        conductor.hear(wish(bar))
+        plan = conductor.plan(bar, bpm=after, ready=ready(bar))
+        for deck in [deck for deck, beat in stops.items() if beat <= 4 * bar]:
+            del decks[deck], gains[deck], stops[deck]
+        for order in plan.orders:
+            if isinstance(order, Start):
+                assert order.deck not in decks, "a deck that still plays is started"
+                decks[order.deck] = (order.track, order.offset)
+                gains[order.deck] = dict.fromkeys(range(4), 0.0)
+                night.tracks.append((bar, order.track, order.offset))
+            elif isinstance(order, Fade):
+                night.fades.append((order, *decks[order.deck]))
+                gains[order.deck][order.stem] = order.to
+            elif isinstance(order, Stop):
+                stops[order.deck] = order.beat
+        bpm, after = plan.bpm if plan.at_once else after, plan.bpm
+        night.tempi.append(bpm)
+        night.states.append(conductor.state)
+        night.said += plan.said
+        night.heard.append({deck: dict(stems) for deck, stems in gains.items()})
+        night.audible.append([track for track, _ in decks.values()])
+    return night
+
+
+def waves(bar: int) -> Mix:
+    """A floor that fills and empties every 80 bars."""
+    return a_wish(0.5 + 0.45 * math.sin(2 * math.pi * bar / 80))
+
+
+@st.composite
+def floors(draw: st.DrawFn) -> Wish:
+    """Any floor: the drive jumps every few bars."""
+    drives = draw(st.lists(st.floats(0, 1), min_size=4, max_size=40))
+    stretch = draw(st.integers(1, 20))
+    return lambda bar: a_wish(drives[(bar // stretch) % len(drives)])
+
+
+@given(floors(), st.sampled_from([8, 16]), st.integers(0, 5))
+@settings(max_examples=25, deadline=None)
+def test_stems_come_and_go_on_phrase_lines_only(floor: Wish, overlap: int, seed: int) -> None:
+    """Outside transitions every fade belongs to an 8-bar line of its track."""
+    rules = Rules(slope_up=1.0, slope_down=1.0, bars_per_track=24, overlap_bars=overlap)
+    night = a_night(300, floor, rules=rules, seed=seed)
+    lines = [
+        (said.bar, said.facts["stem"]) for said in night.said if said.event in ("stem_in", "stem_out")
+    ]
+    offset_at = {}
+    for bar, _, offset in night.tracks:
+        offset_at[bar] = offset
+    for bar, _ in lines:
+        offsets = [offset for start, offset in offset_at.items() if start <= bar]
+        assert any((bar + offset) % 8 == 0 for offset in offsets[-2:])
+
+
+@given(floors(), st.integers(0, 5))
+@settings(max_examples=25, deadline=None)
+def test_a_stem_that_came_or_went_stays_eight_bars(floor: Wish, seed: int) -> None:
+    """Whatever the floor does."""
+    night = a_night(300, floor, seed=seed)
+    for stem in STEMS:
+        changes = [s.bar for s in night.said if s.facts.get("stem") == stem]
+        assert all(later - earlier >= 8 for earlier, later in pairwise(changes))
+
+
+@given(floors(), st.floats(0.05, 1.0), st.floats(0.05, 1.0))
+@settings(max_examples=25, deadline=None)
+def test_the_tempo_keeps_to_its_slope_and_turns_rarely(floor: Wish, up: float, down: float) -> None:
+    """Never more per bar than allowed; two turns are at least 16 bars apart."""
+    night = a_night(300, floor, rules=Rules(slope_up=up, slope_down=down, bars_per_track=24))
+    steps = [later - earlier for earlier, later in pairwise(night.tempi)]
+    assert max(steps) <= up + 1e-9
+    assert min(steps) >= -down - 1e-9
+    moves = [(bar, step > 0) for bar, step in enumerate(steps) if abs(step) > 1e-9]
+    turns = [bar for (_, was), (bar, now) in pairwise(moves) if was != now]
+    assert all(later - earlier >= 16 for earlier, later in pairwise(turns))
+
+
+@given(floors(), st.integers(0, 5))
+@settings(max_examples=25, deadline=None)
+def test_no_track_is_heard_beyond_its_leash(floor: Wish, seed: int) -> None:
+    """All that sounds together is within 4 % of its own tempo."""
+    night = a_night(300, floor, seed=seed)
+    away = [
+        abs(bpm / track.bpm - 1.0)
+        for bpm, tracks in zip(night.tempi, night.audible, strict=True)
+        for track in tracks
+    ]
+    assert max(away) <= 0.04 + 1e-9
+
+
+@given(floors(), st.sampled_from([8, 16]))
+@settings(max_examples=25, deadline=None)
+def test_never_two_basses_and_never_two_voices(floor: Wish, overlap: int) -> None:
+    """At no bar, and within the bar of the swap the one is out before the other comes."""
+    rules = Rules(slope_up=1.0, slope_down=1.0, bars_per_track=24, overlap_bars=overlap)
+    night = a_night(300, floor, rules=rules)
+    for stem in (BASS, VOCALS):
+        assert all(sum(deck[stem] > 0 for deck in decks.values()) <= 1 for decks in night.heard)
+    swaps = [said.bar + 8 for said in night.events("transition") if said.bar + 8 < 300]
+    for bar in swaps:
+        fades = [fade for fade, _, _ in night.fades if fade.stem == BASS and abs(fade.end - 4 * bar) < 1]
+        out, into = sorted(fades, key=lambda fade: fade.to)
+        assert out.end <= into.start
+        assert into.end == 4 * bar
+        assert into.end - out.start <= 1.0
+
+
+@given(floors(), st.integers(0, 5))
+@settings(max_examples=25, deadline=None)
+def test_the_groove_is_never_taken_away(floor: Wish, seed: int) -> None:
+    """At every bar some deck plays the drums and some deck the bass."""
+    night = a_night(300, floor, seed=seed)
+    for stem in (DRUMS, BASS):
+        assert all(any(deck[stem] > 0 for deck in decks.values()) for decks in night.heard)
+
+
+def test_transitions_begin_on_a_phrase_and_lead_into_a_groove_or_a_drop() -> None:
+    """Both tracks on an 8-bar line; eight bars later the incoming one is where it was to be."""
+    night = a_night(400, waves)
+    transitions = night.events("transition")
+    starts = night.tracks
+    assert len(transitions) >= 5
+    assert {said.facts["into"] for said in transitions} == {"groove", "drop"}
+    for said, (bar, track, offset), (_, _, old_offset) in zip(
+        transitions, starts[1:], starts[:-1], strict=True
+    ):
+        assert said.bar == bar
+        assert (bar + old_offset) % 8 == (bar + offset) % 8 == 0
+        section = track.section_at(bar + offset + 8)
+        assert (section.name, section.bar) == (said.facts["into"], bar + offset + 8)
+
+
+def test_a_track_is_not_left_in_its_break_or_build() -> None:
+    """What a build promises is kept."""
+    night = a_night(600, waves)
+    left = [
+        track.section_at(said.bar + offset).name
+        for said, (_, track, offset) in zip(night.events("transition"), night.tracks, strict=False)
+    ]
+    assert set(left) <= {"groove", "drop", "outro"}
+
+
+def test_a_high_drive_brings_the_next_track_in_by_its_drop() -> None:
+    """And a low one by its groove."""
+    into = [
+        {said.facts["into"] for said in a_night(200, lambda _: a_wish(drive)).events("transition")}  # noqa: B023
+        for drive in (0.1, 0.9)
+    ]
+    assert into == [{"groove"}, {"drop"}]
+
+
+def test_a_track_is_heard_for_as_long_as_the_rules_say() -> None:
+    """By default 48 bars until the next one has taken over; 24 where asked."""
+    for bars in (24, 48):
+        night = a_night(500, lambda _: a_wish(0.4), rules=Rules(slope_up=1, slope_down=1, bars_per_track=bars))
+        heard = [later + 8 - earlier for (earlier, _, _), (later, _, _) in pairwise(night.tracks)]
+        assert min(heard) >= bars
+
+
+def test_a_strong_change_of_the_floor_brings_the_next_track_early() -> None:
+    """From still to full: sooner than the rules alone would."""
+    rules = Rules(slope_up=1.0, slope_down=1.0, bars_per_track=72)
+    still = a_night(200, lambda _: a_wish(0.1, bpm=112), rules=rules)
+    wild = a_night(200, lambda bar: a_wish(0.1 if bar < 4 else 0.9, bpm=112), rules=rules)
+    assert wild.events("transition")[0].bar < still.events("transition")[0].bar
+    assert "drive" in wild.events("transition")[0].why
+
+
+def test_the_next_track_meets_the_tempo_and_the_key() -> None:
+    """Neighbours in tempo, which here fit in key; never the same twice."""
+    night = a_night(1000, waves)
+    names = [track.id for _, track, _ in night.tracks]
+    order = ["one", "two", "three", "four", "five"]
+    assert all(abs(order.index(a) - order.index(b)) == 1 for a, b in pairwise(names))
+
+
+def test_when_no_tempo_meets_the_music_cuts_on_the_one_and_says_so() -> None:
+    """Two tracks that are far apart."""
+    far = [a_track("slow", bpm=90.0), a_track("fast", bpm=140.0)]
+    night = a_night(200, lambda _: a_wish(0.5), library=far)
+    cut = night.events("transition")[0]
+    assert cut.facts["style"] == "cut"
+    assert "no track meets this tempo" in cut.why
+    assert night.tempi[cut.bar] == pytest.approx(140.0 * 0.96)
+
+
+def test_in_a_break_a_fall_changes_nothing_and_a_rise_is_taken() -> None:
+    """From the break to eight bars into the drop."""
+    one = [a_track("alone", bpm=115.0)]
+    rules = Rules(slope_up=1.0, slope_down=1.0, bars_per_track=80)
+
+    def floor(bar: int) -> Mix:
+        return a_wish(0.8 if bar < 26 else 0.1)  # it begins at bar 8: the break is bars 24 to 32
+
+    night = a_night(60, floor, library=one, rules=rules)
+    assert [night.states[bar] for bar in (20, 24, 39, 47, 48)] == [
+        "ok", "hold: break", "hold: break", "hold: break", "ok",
+    ]  # fmt: skip
+    assert not [said for said in night.events("stem_out") if said.bar < 48]
+    assert len(night.events("hold")) == 1
+    risen = a_night(60, lambda bar: a_wish(0.1 if bar < 26 else 0.8), library=one, rules=rules)
+    assert {said.facts["stem"] for said in risen.events("stem_in") if said.bar == 32} == {"vocals", "other"}
+
+
+def test_hold_keeps_everything_as_it_is() -> None:
+    """Tempo, stems and track, for as long as it lasts; the track goes round."""
+    night = a_night(300, lambda bar: a_wish(0.3) if bar < 12 else a_wish(0.9, hold=True))
+    assert set(night.tempi[13:]) == {night.tempi[13]}
+    assert {track.id for _, track, _ in night.tracks} == {night.tracks[0][1].id}
+    assert not [s for s in night.said if s.bar > 12 and s.event in ("transition", "stem_in", "stem_out")]
+    assert [said.why for said in night.events("loop")][:1] == ["a person asked to hold"]
+    assert night.states[-1] == "hold"
+
+
+def test_a_person_gets_the_next_track_on_the_next_phrase_line() -> None:
+    """Whatever else was planned."""
+    night = a_night(40, lambda bar: a_wish(0.4, skip=int(bar >= 3)))
+    first = night.events("transition")[0]
+    assert first.bar == 8
+    assert "a person asked" in first.why
+
+
+def test_panic_is_a_full_mix_at_the_tracks_own_tempo() -> None:
+    """At the next bar line, whatever the floor does."""
+    night = a_night(
+        30, lambda bar: a_wish(0.0, bpm=80.0) if bar < 5 else a_wish(0.0, bpm=80.0, panic=True)
+    )
+    assert all(factor == 1.0 for factor in night.heard[5][0].values())
+    assert night.tempi[15] == pytest.approx(night.tracks[0][1].bpm)
+    assert night.states[-1] == "panic"
+
+
+def test_a_track_that_never_loads_is_not_waited_for_in_silence() -> None:
+    """What plays goes round on a phrase line, into its groove or drop."""
+    night = a_night(300, lambda _: a_wish(0.3), ready=lambda bar: bar < 4)
+    assert len(night.events("loop")) >= 2
+    assert all((bar + offset) % 8 == 0 for bar, _, offset in night.tracks)
+    assert all(any(deck[DRUMS] for deck in decks.values()) for decks in night.heard)
+
+
+def test_a_single_track_plays_for_ever() -> None:
+    """Round and round."""
+    night = a_night(500, waves, library=[LIBRARY[2]])
+    assert len(night.events("loop")) >= 5
+    assert not night.events("transition")
+
+
+def test_four_hours_go_by_without_growth_or_repeat() -> None:
+    """7000 bars: always something plays, nothing twice in a row, nothing kept without end."""
+    conductor = Conductor(LIBRARY, QUICK)
+    bpm, names = conductor.first_bpm, []
+    for bar in range(7000):
+        conductor.hear(waves(bar))
+        plan = conductor.plan(bar, bpm=bpm, ready=True)
+        bpm = plan.bpm
+        names += [order.track.id for order in plan.orders if isinstance(order, Start)]
+    assert len(names) > 200
+    assert all(a != b for a, b in pairwise(names))
+    sizes = [len(v) for v in vars(conductor).values() if isinstance(v, list | set)]
+    assert max(sizes) <= 64
+
+
+def test_without_wishes_the_programme_is_played() -> None:
+    """And the first wish ends it."""
+    conductor = Conductor(LIBRARY, QUICK)
+    conductor.hear_nothing()
+    assert (conductor.state, conductor.wish.drive) == ("alone", 0.5)
+    conductor.hear(a_wish(0.2))
+    assert (conductor.state, conductor.wish.drive) == ("ok", 0.2)
+
+
+def test_what_comes_is_known_before() -> None:
+    """The next track and its bar, and each drop from eight bars before."""
+    night = a_night(300, lambda _: a_wish(0.8))
+    ahead = [said.bar for said in night.events("drop_ahead")]
+    drops = [said.bar for said in night.events("drop")]
+    assert [bar + 8 for bar in ahead[: len(drops)]] == drops
+    conductor = Conductor(LIBRARY, QUICK)
+    bpm = conductor.first_bpm
+    told = []
+    for bar in range(17):
+        conductor.hear(a_wish(0.8))
+        bpm = conductor.plan(bar, bpm=bpm, ready=True).bpm
+        told.append(conductor.coming(bar)[1])
+    assert told[8:17] == [8, 7, 6, 5, 4, 3, 2, 1, 0]
+
+
+def test_every_decision_has_a_cause() -> None:
+    """In words."""
+    assert all(said.why for said in a_night(400, waves).said)
+
+
+def test_the_same_seed_decides_the_same() -> None:
+    """Bar for bar."""
+    assert a_night(300, waves, seed=4) == a_night(300, waves, seed=4)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"slope_up": 1.5}, {"leash": 0.2}, {"overlap_bars": 12}, {"bars_per_track": 4}]
+)
+def test_rules_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
+    """With one sentence."""
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        Rules(**wrong)  # type: ignore[arg-type]
