@@ -7,17 +7,19 @@ What a song is stands in `compose_songs`; how it sounds in `compose_drums`, `com
 
 from __future__ import annotations
 
-import multiprocessing
+import fcntl
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from crowdstream.errors import CrowdstreamError, UsageError
+from crowdstream.errors import MediaError, UsageError
 from crowdstream.music.compose_drums import kicks, play_drums
 from crowdstream.music.compose_score import DROP_BEAT, Score
 from crowdstream.music.compose_songs import ARTIST, BARS, FORM, PHRASE_BARS, SONGS, Song
@@ -45,7 +47,14 @@ BALANCE: Final = {"drums": 0.0, "bass": -3.0, "vocals": -4.5, "other": -5.0}
 
 # No stem goes above this, as a factor of full scale; their sum then stays below -1 dBTP, because
 # the others make room where the kick is.
-CEILINGS: Final = {"drums": 0.60, "bass": 0.34, "vocals": 0.34, "other": 0.33}
+CEILINGS: Final = {"drums": 0.55, "bass": 0.32, "vocals": 0.31, "other": 0.30}
+
+
+HIGHEST_PEAK: Final = decibels(-1.4)
+"""Of any sample of a full mix; between samples it may rise by some tenths of a dB."""
+
+MOST_AT_ONCE: Final = 4
+"""Songs that are composed side by side; each needs about 0.6 GB."""
 
 
 def compose(name: str) -> dict[str, Sound]:
@@ -65,36 +74,62 @@ def builtin_library(
 ) -> tuple[Track, ...]:
     """The five built-in tracks under `folder`, made there if they are not yet, sorted by tempo.
 
-    `progress` is told the title of a track that is ready and how much of all is, 0 to 1. Two
-    processes may call it at once: both work, one result stays.
+    `progress` is told the title of each track that is ready and how much of all is, 0 to 1. Of
+    two processes that call it at once, one works and the other waits for it. Raises MediaError
+    when the tracks cannot be made there.
     """
     home = folder / f"builtin-{COMPOSER_VERSION}"
     if not home.is_dir():
-        _make(home, progress)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with (folder / ".builtin.lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if not home.is_dir():
+                    _make(home, progress)
+        except OSError as refused:
+            raise MediaError(
+                f"{folder}: the built-in music cannot be made here: {refused}"
+            ) from refused
     return tuple(read_track(home / song.id) for song in SONGS)
 
 
 def _make(home: Path, progress: Callable[[str, float], None] | None) -> None:
-    home.parent.mkdir(parents=True, exist_ok=True)
+    """All tracks, in a folder beside `home` that takes its name when all is done."""
+    for left_behind in home.parent.glob(f".{home.name}-*"):  # by a process that was killed
+        shutil.rmtree(left_behind, ignore_errors=True)
     unfinished = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
+    unfinished.chmod(0o755)
+    children: list[subprocess.Popen[str]] = []
+    pool = ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1), "compose")
     try:
-        # Fresh processes: the caller may have threads, which a fork would tear in half.
-        workers = min(len(SONGS), os.cpu_count() or 1)
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            # The slowest song is the longest: begin with it.
-            jobs = {pool.submit(write_song, song.id, unfinished): song for song in SONGS}
-            for done, job in enumerate(as_completed(jobs), 1):
-                job.result()
-                if progress is not None:
-                    progress(jobs[job].title, done / len(SONGS))
-        try:
-            unfinished.rename(home)
-        except OSError:
-            if not home.is_dir():  # otherwise another process was quicker: its tracks are the same
-                raise
+        # The slowest songs are the longest, and SONGS begins with them.
+        jobs = {pool.submit(_write_apart, song, unfinished, children): song for song in SONGS}
+        for done, job in enumerate(as_completed(jobs), 1):
+            job.result()
+            if progress is not None:
+                progress(jobs[job].title, done / len(SONGS))
+        unfinished.rename(home)
     finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in children:
+            child.kill()
+        pool.shutdown()
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _write_apart(song: Song, library: Path, children: list[subprocess.Popen[str]]) -> None:
+    """`write_song` in a process of its own: two cores, and no copy of the caller's threads."""
+    here = os.pathsep.join(str(Path(place).absolute()) for place in sys.path)
+    child = subprocess.Popen(
+        [sys.executable, "-P", "-m", "crowdstream.music.compose", song.id, str(library)],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": here},
+    )  # fmt: skip
+    children.append(child)
+    _, complaint = child.communicate()
+    if child.returncode:
+        last = complaint.strip().splitlines()[-1:] or [f"exit status {child.returncode}"]
+        raise MediaError(f"{library}: {song.title!r} could not be composed: {last[0]}")
 
 
 def write_song(name: str, library: Path) -> None:
@@ -154,11 +189,32 @@ def _compose(song: Song) -> dict[str, Sound]:
     for stem, sound in wide.items():
         sound *= np.float32(gain)
         softened(sound, CEILINGS[stem])
-    stems = {stem: _left_right(sound) for stem, sound in wide.items()}
-    trim = LOUDNESS_LUFS - _loudness(stems)
+    stems = {stem: _left_right(wide.pop(stem)) for stem in STEMS}
+    mix = np.zeros_like(stems["drums"])
     for sound in stems.values():
-        sound *= np.float32(decibels(trim))
+        mix += sound
+    trim = np.float32(decibels(LOUDNESS_LUFS - _loudness(mix)))
+    for sound in (mix, *stems.values()):
+        sound *= trim
+    _leave_headroom(mix, stems)
     return stems
+
+
+def _leave_headroom(mix: Sound, stems: dict[str, Sound]) -> None:
+    """Where all stems happen to peak at once, turn all down by a hair for a twentieth of a second.
+
+    Two or three places a song, half a dB at most: one gain for all, so that the stems still add up.
+    """
+    reach = round(0.025 * RATE)
+    dip = np.hanning(2 * reach + 1).astype(np.float32)[:, np.newaxis]
+    peaks = np.abs(mix).max(axis=1)
+    while peaks[at := int(peaks.argmax())] > HIGHEST_PEAK:
+        depth = 1.0 - 0.999 * HIGHEST_PEAK / float(peaks[at])
+        begin, end = max(0, at - reach), min(len(mix), at + reach + 1)
+        gain = 1.0 - np.float32(depth) * dip[begin - at + reach : end - at + reach]
+        peaks[begin:end] *= gain[:, 0]
+        for sound in stems.values():
+            sound[begin:end] *= gain
 
 
 def _hush(score: Score, stems: dict[str, Sound]) -> None:
@@ -200,13 +256,14 @@ def _power(sound: Sound) -> float:
     blocks = sound.shape[1] // block
     whole = sound[:, : blocks * block].reshape(2, blocks, block)
     power = np.square(np.abs(np.fft.rfft(whole))).sum(axis=(0, 1), dtype=np.float64)
-    weighted = float((power * _k_weight(np.fft.rfftfreq(block, 1.0 / RATE))).sum())
+    f = np.arange(block // 2 + 1) * (RATE / block)
+    weighted = float((power * _k_weight(f)).sum())
     # Half of a spectrum counts twice; left² + right² is 2 (middle² + side²).
     mean_square = 2.0 * 2.0 * weighted / block / (blocks * block)
     return -0.691 + 10.0 * float(np.log10(max(mean_square, 1e-12)))
 
 
-def _k_weight(f: NDArray[np.float64]) -> NDArray[np.float64]:
+def _k_weight(f: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """|H|² of the two filters of BS.1770, as analogue filters: a shelf and a high-pass."""
     s = 2j * np.pi * np.maximum(f, 1.0)
     w1, q1, high = 2 * np.pi * 1681.97, 0.7071752, decibels(3.99984)
@@ -214,14 +271,16 @@ def _k_weight(f: NDArray[np.float64]) -> NDArray[np.float64]:
     shelf = (high * s**2 + middle * w1 / q1 * s + w1**2) / (s**2 + w1 / q1 * s + w1**2)
     w2, q2 = 2 * np.pi * 38.1355, 0.5003270
     pass_high = s**2 / (s**2 + w2 / q2 * s + w2**2)
-    return np.square(np.abs(shelf * pass_high))
+    weight: NDArray[np.floating[Any]] = np.square(np.abs(shelf * pass_high))
+    return weight
 
 
-def _loudness(stems: dict[str, Sound]) -> float:
-    """Integrated loudness of the full mix by BS.1770, in LUFS."""
+def _loudness(mix: Sound) -> float:
+    """Integrated loudness of (samples, 2) by BS.1770, in LUFS."""
     import pyloudnorm
 
-    mix = np.zeros_like(stems["drums"])
-    for sound in stems.values():
-        mix += sound
     return float(pyloudnorm.Meter(RATE).integrated_loudness(mix))
+
+
+if __name__ == "__main__":
+    write_song(sys.argv[1], Path(sys.argv[2]))

@@ -10,6 +10,8 @@ import numpy as np
 from crowdstream.music.compose_score import DROP_BEAT
 from crowdstream.music.synth import (
     RATE,
+    SIDE_FROM_HZ,
+    STEP,
     above,
     around,
     below,
@@ -31,8 +33,6 @@ from crowdstream.music.synth import (
     shaped,
     sweep,
     times,
-    STEP,
-    SIDE_FROM_HZ,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from crowdstream.music.compose_score import Score
     from crowdstream.music.compose_songs import Bass, Chord, Song
     from crowdstream.music.synth import Sound
+
+    Instrument = Callable[[str, float, float], Sound]
 
 # How open everything is in each phrase of the form, 0 to 1: filters follow it.
 OPENNESS: Final = (0.3, 0.4, 0.6, 0.7, 0.4, 0.6, 1.0, 1.0, 0.6, 0.4)
@@ -89,8 +91,8 @@ def _bass_notes(
         if phrase == 5:  # eighths that open, bar by bar, and stop before the roll is alone
             opens = round(0.3 + 0.6 * bar / 7, 2)
             root = chord.root
-            for eighth in range(8 if bar < 7 else 4):
-                notes.append((bar * 4 + eighth / 2, 0.4, root, eighth % 2 == 1, opens))
+            eighths = range(8 if bar < 7 else 4)
+            notes += [(bar * 4 + e / 2, 0.4, root, e % 2 == 1, opens) for e in eighths]
             continue
         lines = song.bass_drop if phrase in (6, 7) else song.bass_line
         line = lines[bar % 2]
@@ -110,7 +112,9 @@ def _bass_notes(
 
 def _bass_pitch(song: Song, chord: Chord, following: Chord, letter: str) -> int:
     if letter == "n":  # the note of the key below the next root, or above where that is nearer
-        below_it = following.root - 1 if (following.root - 1) % 12 in song.scale else following.root - 2
+        below_it = (
+            following.root - 1 if (following.root - 1) % 12 in song.scale else following.root - 2
+        )
         return below_it if abs(below_it - chord.root) <= 7 else below_it + 12
     seventh = 10 if (chord.root + 10) % 12 in song.scale else 11
     return chord.root + {"r": 0, "f": 7, "o": 12, "s": seventh, "d": -5}[letter]
@@ -239,16 +243,29 @@ def _play_arp(song: Song, score: Score, bus: Sound, send: Sound) -> None:
                 side = 0.35 if step % 4 < 2 else -0.35
                 place(bus, shot(note, openness), at, loud, side)
                 place(send, shot(note, openness), at, loud * 0.3)
+                if phrase == 7 and step % 4 == 0:  # what the second half of the drop adds
+                    place(bus, shot(note + 12, openness), at, loud * 0.5, -side)
                 for turn in (1, 2, 3):  # the echo goes from side to side
                     later = at + round(turn * echo * RATE)
-                    place(bus, distant(note, openness), later, loud * 0.5**turn, side * (-1) ** turn * 2)
+                    place(
+                        bus,
+                        distant(note, openness),
+                        later,
+                        loud * 0.5**turn,
+                        side * (-1) ** turn * 2,
+                    )
 
 
 def _play_signs(song: Song, score: Score, bus: Sound) -> None:
     """What tells a dancer where the song is: a rise, a fall, a hit on the one."""
     rise = _rise(song, score.seconds(32 - score.stop_beats))
     place(bus, rise, score.at(5 * 32), 0.42)
-    for beat, beats, gain in ((2 * 32, 4, 0.16), (4 * 32, 4, 0.16), (7 * 32, 2, 0.14), (8 * 32, 2, 0.12)):
+    for beat, beats, gain in (
+        (2 * 32, 4, 0.16),
+        (4 * 32, 4, 0.16),
+        (7 * 32, 2, 0.14),
+        (8 * 32, 2, 0.12),
+    ):
         place(bus, _breath(song, score.seconds(beats)), score.at(beat - beats), gain)
     hit = _impact(song)
     for beat, gain in ((2 * 32, 0.35), (4 * 32, 0.4), (DROP_BEAT, 0.6)):
@@ -274,7 +291,9 @@ def _rise(song: Song, seconds: float) -> Sound:
     tonic = hertz(song.chords[0].root + 24)
     hz = tonic * 2.0 ** (along.astype(np.float64) ** 2)
     levels = np.array([[0.5], [0.3], [0.22], [0.12], [0.08], [0.05]], np.float32)
-    tone = harmonics(hz, levels, size) * (0.6 + 0.4 * np.sin(2 * np.pi * 4 * along.astype(np.float64) ** 2 * seconds))
+    tone = harmonics(hz, levels, size) * (
+        0.6 + 0.4 * np.sin(2 * np.pi * 4 * along.astype(np.float64) ** 2 * seconds)
+    )
     total[0] += 0.25 * tone.astype(np.float32)
     total *= along**1.6
     return fade(total, 0.01, 0.02)
@@ -301,12 +320,15 @@ def _impact(song: Song) -> Sound:
     return fade(dust, 0.002, 0.5)
 
 
-# Instruments: (words, Hz, openness) -> mono shot ------------------------------------------------
-
-Instrument = "Callable[[str, float, float], Sound]"
+# Instruments: (words for the dice, Hz, openness) -> (samples,) ---------------------------------
 
 
-def _chord(instrument: Callable[[str, float, float], Sound], words: str, notes: tuple[int, ...], openness: float) -> Sound:
+def _chord(
+    instrument: Instrument,
+    words: str,
+    notes: tuple[int, ...],
+    openness: float,
+) -> Sound:
     """A chord on one instrument, spread: low notes in the middle, high ones to the sides."""
     voices = [instrument(f"{words} {note}", hertz(note), openness) for note in notes]
     size = max(len(v) for v in voices) + 900
@@ -320,7 +342,7 @@ def _chord(instrument: Callable[[str, float, float], Sound], words: str, notes: 
     return fade(total, 0.0008, 0.03)
 
 
-def _epiano(words: str, hz: float, openness: float) -> Sound:
+def _epiano(_words: str, hz: float, openness: float) -> Sound:
     """A tine and a bar: a sine bent by a sine, softer as it dies; a slow tremble."""
     seconds = 1.5
     t = times(seconds).astype(np.float64)
@@ -343,14 +365,14 @@ def _piano(words: str, hz: float, openness: float) -> Sound:
         sharp = k * hz * float(np.sqrt(1 + 0.0004 * k * k))
         level = 1.0 / k ** (1.25 - 0.35 * openness) * (0.35 + abs(np.sin(np.pi * k / 8.0)))
         decay = 0.75 / (1 + 0.22 * k) * (220 / hz) ** 0.3
-        for off in (1.0, 1.0 + float(rng.uniform(0.0006, 0.0014))):
-            partials.append((sharp * off, level * 0.5, decay))
+        beside = 1.0 + float(rng.uniform(0.0006, 0.0014))
+        partials += [(sharp * off, level * 0.5, decay) for off in (1.0, beside)]
     t = times(seconds)
     felt = shaped(noise(f"{words} felt", seconds), around(1800.0, 1.8)) * np.exp(-t / 0.006) * 0.12
     return fade((modes(words, partials, seconds) * 0.8 + felt).astype(np.float32), 0.0015, 0.15)
 
 
-def _organ(words: str, hz: float, openness: float) -> Sound:
+def _organ(_words: str, hz: float, openness: float) -> Sound:
     seconds = 0.45
     t = times(seconds)
     bars = np.array([[0.8], [0.7], [0.25], [0.3 * openness], [0.0], [0.15 * openness]], np.float32)
@@ -406,10 +428,14 @@ def _marimba(words: str, hz: float, openness: float) -> Sound:
     partials = [(hz, 1.0, 0.26), (hz * 3.93, bright, 0.07), (hz * 9.4, bright * 0.4, 0.03)]
     sound = modes(words, [p for p in partials if p[0] < 9000], 0.8)
     t = times(0.8)
-    return fade(sound + shaped(noise(words, 0.8), around(1500, 1.5)) * np.exp(-t / 0.004) * 0.06, 0.001, 0.1)
+    return fade(
+        sound + shaped(noise(words, 0.8), around(1500, 1.5)) * np.exp(-t / 0.004) * 0.06, 0.001, 0.1
+    )
 
 
 def _bell(words: str, hz: float, openness: float) -> Sound:
     partials = [(hz, 1.0, 0.4), (hz * 2.0, 0.35, 0.3), (hz * 2.99, 0.18 * openness + 0.06, 0.18),
                 (hz * 5.4, 0.10 * openness, 0.07)]  # fmt: skip
-    return fade(modes(words, [p for p in partials if p[0] < 9000], 1.0) * np.float32(0.8), 0.002, 0.2)
+    return fade(
+        modes(words, [p for p in partials if p[0] < 9000], 1.0) * np.float32(0.8), 0.002, 0.2
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from crowdstream.music.synth import (
     around,
     below,
     between,
-    decibels,
     dice,
     duck,
     fade,
@@ -37,25 +36,23 @@ from crowdstream.music.synth import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from crowdstream.music.compose_score import Score
     from crowdstream.music.compose_songs import Song
     from crowdstream.music.synth import Sound
 
-
-@dataclass(frozen=True, slots=True)
-class Mouth:
-    """Five formants: (Hz, dB, width in Hz)."""
-
-    formants: tuple[tuple[float, float, float], ...]
+    Line = NDArray[np.floating[Any]]  # something that moves, once for each STEP
 
 
-# Between the published averages of men and women; a voice scales them to its own size.
+# Five formants of each vowel: Hz, dB, width in Hz. Between the published averages of men and
+# women; a voice scales them to its own size.
 VOWELS: Final = {
-    "ah": Mouth(((760, 0, 110), (1180, -4, 120), (2750, -17, 180), (3600, -20, 220), (4700, -32, 320))),
-    "oh": Mouth(((470, 0, 90), (830, -7, 100), (2650, -24, 180), (3500, -26, 220), (4700, -40, 320))),
-    "oo": Mouth(((340, 0, 80), (720, -13, 95), (2500, -30, 180), (3400, -32, 220), (4700, -46, 320))),
-    "eh": Mouth(((560, 0, 95), (1800, -10, 130), (2600, -15, 180), (3600, -20, 230), (4700, -34, 320))),
-    "ee": Mouth(((320, 0, 80), (2150, -13, 140), (2900, -16, 190), (3700, -19, 230), (4700, -34, 320))),
+    "ah": ((760, 0, 110), (1180, -4, 120), (2750, -17, 180), (3600, -20, 220), (4700, -32, 320)),
+    "oh": ((470, 0, 90), (830, -7, 100), (2650, -24, 180), (3500, -26, 220), (4700, -40, 320)),
+    "oo": ((340, 0, 80), (720, -13, 95), (2500, -30, 180), (3400, -32, 220), (4700, -46, 320)),
+    "eh": ((560, 0, 95), (1800, -10, 130), (2600, -15, 180), (3600, -20, 230), (4700, -34, 320)),
+    "ee": ((320, 0, 80), (2150, -13, 140), (2900, -16, 190), (3700, -19, 230), (4700, -34, 320)),
 }  # fmt: skip
 
 
@@ -104,7 +101,9 @@ def play_vocals(song: Song, score: Score, kicks: list[int]) -> Sound:
             elif manner == "alone":
                 _sing(score, song, bus, send, soft[number], at, 0.9, 0.42)
     _hold(song, score, bus, send)
-    reverberate(send, room(f"{song.id} chapel", song.reverb_seconds, bright=5500.0, before=0.03), bus)
+    reverberate(
+        send, room(f"{song.id} chapel", song.reverb_seconds, bright=5500.0, before=0.03), bus
+    )
     duck(bus, kicks, 0.16, 0.4 * score.seconds(1))
     return bus
 
@@ -158,13 +157,22 @@ def _softer(line: list[Note]) -> list[Note]:
 
 
 def _hold(song: Song, score: Score, bus: Sound, send: Sound) -> None:
-    """The build: the fifth of the key, held and opened, two bars at a time, and then up."""
-    fifth = song.chords[0].root % 12 + (7 if song.key.endswith("A") else 7)
+    """The build: the fifth of the key, held and opened, two bars at a time."""
+    fifth = song.scale[0] + 7
     base = 57 + (fifth - 57) % 12 if song.voice == "tenor" else 62 + (fifth - 62) % 12
-    for number, (vowel, up) in enumerate((("oo", 0), ("oh", 0), ("oh", 0), ("ah", 0))):
+    for number, vowel in enumerate(("oo", "oh", "oh", "ah")):
         beats = 6.5 if number < 3 else 7.75 - song.stop_beats
-        notes = [Note(0.0, 3.0, base + up, vowel), Note(3.0, beats - 3.0, base + up, "ah" if number else "oh")]
-        take = _take(song, score, notes, f"held {number}", effort=0.7 + 0.12 * number, swell=True, tongue=False)
+        opened = "ah" if number else "oh"
+        notes = [Note(0.0, 3.0, base, vowel), Note(3.0, beats - 3.0, base, opened)]
+        take = _take(
+            song,
+            score,
+            notes,
+            f"held {number}",
+            effort=0.7 + 0.12 * number,
+            swell=True,
+            tongue=False,
+        )
         at = score.at(5 * 32 + number * 8)
         place(bus, take, at, 0.55 + 0.12 * number)
         place(send, take, at, 0.25)
@@ -190,9 +198,10 @@ def _take(
     size = round((score.seconds(line[-1].beat + line[-1].beats) + 0.3) * RATE)
     count = points(size)
     t = np.arange(count) * (STEP / RATE) - late
-    pitch, level, mouth = _gestures(score, line, t, rng, tongue)
+    pitch, level, mouth = _gestures(score, line, t, tongue)
     if swell:
-        level *= 0.35 + 0.65 * np.clip(t / score.seconds(line[-1].beat + line[-1].beats), 0.0, 1.0) ** 1.3
+        end = score.seconds(line[-1].beat + line[-1].beats)
+        level *= 0.35 + 0.65 * np.clip(t / end, 0.0, 1.0) ** 1.3
 
     sounding = np.clip(_since(score, line, t) - 0.16, 0.0, 0.3) / 0.3
     rate = voice.vibrato_hz * (1.0 + 0.04 * _drift(rng, count, 1.5))
@@ -213,7 +222,8 @@ def _take(
 
     first = int(rng.integers(0, RATE))
     air = _air(song.voice)[first : first + size]
-    puff = between((level * voice.breath).astype(np.float32), size) + _puffs(score, line, size, late)
+    puff = between((level * voice.breath).astype(np.float32), size)
+    puff += _puffs(score, line, size, late)
     # Every take is as strong as the next: what a listener hears is its power, not its peak.
     sung = sung * np.float32(0.22 / max(_strength(sung), 1e-6)) + 0.06 * air * puff
     return fade(sung * np.float32(effort), 0.003, 0.1)
@@ -222,8 +232,8 @@ def _take(
 @cache
 def _air(name: str) -> Sound:
     """Breath in this singer's mouth, longer than any line."""
-    size = VOICES[name].size
-    return shaped(noise(f"air {name}", 8.0), around(1700.0 * size, 3.0), above(250, 4), below(7000, 2))
+    mouth = around(1700.0 * VOICES[name].size, 3.0)
+    return shaped(noise(f"air {name}", 8.0), mouth, above(250, 4), below(7000, 2))
 
 
 def _strength(sung: Sound) -> float:
@@ -233,9 +243,7 @@ def _strength(sung: Sound) -> float:
     return float(np.sqrt(np.mean(loud**2)))
 
 
-def _gestures(
-    score: Score, line: list[Note], t: Sound, rng: np.random.Generator, tongue: bool
-) -> tuple[Sound, Sound, Sound]:
+def _gestures(score: Score, line: list[Note], t: Line, tongue: bool) -> tuple[Line, Line, Line]:
     """Pitch (MIDI), level (0..1) and formants (15, points) over time."""
     pitch = np.full(len(t), float(line[0].midi))
     level = np.zeros(len(t))
@@ -256,7 +264,8 @@ def _gestures(
         mouth = np.where(t >= begin - 0.05, mouth + (target - mouth) * mouth_glide, mouth)
 
         attack = _s_curve((t - begin + 0.012) / (0.05 if not joined else 0.03))
-        release = 1.0 - _s_curve((t - end + (0.0 if follows else 0.06)) / (0.04 if follows else 0.16))
+        early, fall = (0.0, 0.04) if follows else (0.06, 0.16)
+        release = 1.0 - _s_curve((t - end + early) / fall)
         body = 0.78 + 0.22 * np.exp(-np.maximum(t - begin, 0.0) / 0.25)
         accent = 1.0 if note.beat % 1.0 == 0.0 else 0.9
         level = np.maximum(level, attack * release * body * accent)
@@ -267,7 +276,7 @@ def _gestures(
     return pitch, level, mouth
 
 
-def _since(score: Score, line: list[Note], t: Sound) -> Sound:
+def _since(score: Score, line: list[Note], t: Line) -> Line:
     """Seconds since the note that sounds began."""
     since = np.zeros(len(t))
     for note in line:
@@ -276,12 +285,12 @@ def _since(score: Score, line: list[Note], t: Sound) -> Sound:
     return since
 
 
-def _shape(vowel: str) -> Sound:
+def _shape(vowel: str) -> Line:
     """A mouth as one column: five frequencies, five levels, five widths."""
-    return np.array(VOWELS[vowel].formants, np.float64).T.ravel()
+    return np.array(VOWELS[vowel], np.float64).T.ravel()
 
 
-def _through(mouth: Sound, hz: Sound, size: float) -> Sound:
+def _through(mouth: Line, hz: Line, size: float) -> Line:
     """What the formants let through at `hz` (harmonics, points)."""
     total = np.full(hz.shape, 0.004)
     for number in range(5):
@@ -303,13 +312,13 @@ def _puffs(score: Score, line: list[Note], size: int, late: float) -> Sound:
     return total
 
 
-def _drift(rng: np.random.Generator, count: int, hz: float) -> Sound:
+def _drift(rng: np.random.Generator, count: int, hz: float) -> Line:
     """A slow wandering of standard deviation about 1."""
     knots = max(4, int(count * STEP / RATE * hz) + 3)
     return np.interp(np.linspace(0, knots - 1, count), np.arange(knots), rng.standard_normal(knots))
 
 
-def _s_curve(x: Sound) -> Sound:
+def _s_curve(x: Line) -> Line:
     """0 below 0, 1 above 1, smooth between."""
     x = np.clip(x, 0.0, 1.0)
     return x * x * (3.0 - 2.0 * x)

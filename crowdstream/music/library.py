@@ -334,8 +334,8 @@ def _as_toml(track: Track) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
     lines = [
-        f"# {track.title}: one track of the library. Beat b is heard at".replace("\n", " "),
-        "# first_beat_seconds + b * 60 / bpm; a bar is four beats.",
+        "# One track of the library. Beat b is heard first_beat_seconds + b * 60 / bpm seconds",
+        "# into the files; a bar is four beats.",
         "",
         f"id = {text(track.id)}",
         f"title = {text(track.title)}",

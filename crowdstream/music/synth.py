@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -134,11 +134,14 @@ def between(level: Sound, size: int) -> Sound:
     return lines.ravel()[:size]
 
 
-def harmonics(frequency: Sound | float, levels: Sound, size: int, start: float = 0.0) -> Sound:
+def harmonics(
+    frequency: NDArray[np.floating[Any]] | float, levels: Sound, size: int, start: float = 0.0
+) -> Sound:
     """A sum of harmonics: `levels` has the shape (harmonics, 1) or (harmonics, points(size)).
 
     `frequency` is in Hz, for each sample or for all; `start` is the phase in cycles.
     """
+    cycles: NDArray[np.floating[Any]]
     if isinstance(frequency, np.ndarray):
         cycles = np.cumsum(frequency, dtype=np.float64) / RATE
     else:
@@ -166,8 +169,10 @@ def modes(words: str, partials: Sequence[tuple[float, float, float]], seconds: f
     total = np.zeros_like(t)
     phases = dice("modes", words).uniform(-0.08, 0.08, len(partials))
     for (frequency, level, decay), phase in zip(partials, phases, strict=True):
-        total += np.float32(level) * np.exp(-t / decay) * np.sin(
-            2.0 * np.pi * (frequency * t + np.float32(phase))
+        total += (
+            np.float32(level)
+            * np.exp(-t / decay)
+            * np.sin(2.0 * np.pi * (frequency * t + np.float32(phase)))
         )
     return total
 
