@@ -1,0 +1,314 @@
+"""The eye that needs no model: how much a crowd moves, from optical flow of a small grey picture.
+
+It knows no people and no joints, works in a packed room and costs about a millisecond, so it
+always runs. What it cannot know for certain is whether a person moved or a light: `confidence`
+says how far the picture looks like people in a room.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import cv2 as _cv2
+import numpy as np
+
+from crowdstream.dsp.energy import TIME_BASE_SECONDS
+from crowdstream.dsp.motion import (
+    CELL,
+    DARK_LEVEL,
+    Signs,
+    cell_change,
+    cell_flow,
+    compare,
+    fit_camera,
+    fit_gain,
+    noise_of,
+    pattern_level,
+    people_likelihood,
+    read_signs,
+    sight,
+    speed_of,
+    without_camera,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from crowdstream.packets import Light
+
+# Its stubs know neither DIS flow nor that a picture of bytes stays one.
+cv2: Any = _cv2
+
+PERSON_HEIGHT: Final = 0.45
+"""Height of a person as a share of the picture's height, where nobody knows better."""
+
+ROWS: Final = 90
+"""Rows of the picture that flow is measured in: halving the grey picture halves its noise."""
+
+LEAST_COLS: Final = 160
+"""A narrower picture gets its edge repeated up to here: DIS chooses its coarsest scale by the
+longer side, and in a tall picture limbs must be followed as far as in a wide one."""
+
+OLDEST_SECONDS: Final = 0.5
+"""What is older than this is not compared with."""
+
+ALIKE_SECONDS: Final = (0.04, 0.25)
+"""Within these ages a picture of like brightness is better than one nearer to the time base."""
+
+LIKE_BRIGHTNESS: Final = 0.25
+"""Pictures whose mean levels differ by more than this (natural logarithm) are not alike."""
+
+JUMPS_THAT_FLASH: Final = 3
+"""So many jumps of brightness within a second, and the light is flashing."""
+
+FLASHING_CONFIDENCE: Final = 0.5
+"""Factor on the confidence while the light flashes: half of the dance is not seen."""
+
+LIGHT_SECONDS: Final = 0.4
+"""How long what was seen of the light is remembered: a beam is not in every picture."""
+
+HOLD_SECONDS: Final = 0.5
+"""How slowly the last speed loses its confidence while nothing can be compared."""
+
+
+class MotionReading(NamedTuple):
+    """What one look says. Always finite."""
+
+    speed: float
+    """Estimate of v in body lengths per second."""
+
+    moving_share: float
+    """Share of the picture that moves, 0 to 1."""
+
+    confidence: float
+    """0 to 1: how far `speed` can be taken for people dancing."""
+
+    light: Light
+
+
+_NOTHING: Final = MotionReading(0.0, 0.0, 0.0, "steady")
+
+
+class _Seen(NamedTuple):
+    """A picture that was looked at."""
+
+    captured_at: float
+    picture: NDArray[np.uint8]
+    brightness: float
+
+
+class MotionEye:
+    """Watches one camera and remembers half a second of it. Not shared between threads."""
+
+    def __init__(self, person_height: float = PERSON_HEIGHT) -> None:
+        """`person_height` is a share of the picture's height, above 0; it may be set later."""
+        self.person_height = person_height
+        self.signs: Signs | None = None
+        """What the newest comparison saw; None before the first."""
+        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        # The full detail of 90 rows, in patches of 8 every 6 pixels and with 6 steps each: a
+        # person a seventh of the picture high still counts, and it takes a millisecond.
+        self._dis.setFinestScale(0)
+        self._dis.setPatchStride(6)
+        self._dis.setGradientDescentIterations(6)
+        self._grid: NDArray[np.float32] = np.empty((0, 0, 2), np.float32)
+        self._ring: deque[_Seen] = deque(maxlen=64)
+        self._jumps: deque[float] = deque(maxlen=16)
+        self._epoch: int | None = None
+        self._likely: float | None = None
+        self._measured = self._last = _NOTHING
+        self._measured_at = -math.inf
+
+    def look(self, grey: NDArray[np.uint8], captured_at: float, epoch: int) -> MotionReading:
+        """Compare the picture, shape (rows, cols), with the one about 0.1 s before it.
+
+        The first look of an epoch has nothing to compare with: speed 0, confidence 0. A picture
+        that is not newer than the last one changes nothing.
+        """
+        now = _reduced(grey)
+        if epoch != self._epoch or (self._ring and self._ring[-1].picture.shape != now.shape):
+            self._forget()
+            self._epoch = epoch
+        if self._ring and captured_at <= self._ring[-1].captured_at:
+            return self._last
+        seen = _Seen(captured_at, now, float(cv2.mean(now)[0]))
+        while self._ring and captured_at - self._ring[0].captured_at > OLDEST_SECONDS:
+            self._ring.popleft()
+        flashing = self._is_flashing(seen)
+        then = self._reference(seen, flashing=flashing)
+        self._ring.append(seen)
+        measured = self._compare(then, seen, flashing=flashing) if then is not None else None
+        if measured is None:
+            self._last = self._held(captured_at, flashing=flashing)
+        else:
+            self._measured = self._last = measured
+        return self._last
+
+    def _forget(self) -> None:
+        self._ring.clear()
+        self._jumps.clear()
+        self._likely = None
+        self._measured = self._last = _NOTHING
+        self._measured_at = -math.inf
+
+    def _is_flashing(self, seen: _Seen) -> bool:
+        if self._ring and not _alike(self._ring[-1], seen):
+            self._jumps.append(seen.captured_at)
+        while self._jumps and seen.captured_at - self._jumps[0] > 1.0:
+            self._jumps.popleft()
+        return len(self._jumps) >= JUMPS_THAT_FLASH
+
+    def _reference(self, seen: _Seen, *, flashing: bool) -> _Seen | None:
+        """The picture nearest to one time base earlier; of like brightness, if there is one."""
+        if not self._ring:
+            return None
+        youngest, oldest = ALIKE_SECONDS
+        alike = [
+            old
+            for old in self._ring
+            if youngest <= seen.captured_at - old.captured_at <= oldest and _alike(old, seen)
+        ]
+        brightest = max(old.brightness for old in self._ring)
+        if flashing and not (alike and seen.brightness > 0.6 * brightest):
+            # Between two flashes there is nothing to see.
+            return None
+        # A hair towards the younger: of two at equal distance (25 or 15 pictures a second) the
+        # jitter of the clock must not choose.
+        best = seen.captured_at - TIME_BASE_SECONDS + 0.004
+        return min(alike or self._ring, key=lambda old: abs(old.captured_at - best))
+
+    def _compare(self, then: _Seen, seen: _Seen, *, flashing: bool) -> MotionReading | None:
+        """What moved between the two; None when their light is too different to say."""
+        now = seen.picture
+        seconds = seen.captured_at - then.captured_at
+        old = then.picture
+        gain, offset = fit_gain(old, now)
+        if (gain, offset) != (1.0, 0.0):
+            old = cv2.addWeighted(old, gain, old, 0.0, offset)
+        if not _alike(seen, _Seen(then.captured_at, old, float(cv2.mean(old)[0]))):
+            return None
+        flow = self._dis.calc(now, old, None)
+        followed = cv2.remap(
+            old,
+            self._grid_like(flow) + flow,
+            None,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        cells = compare(now, old, followed)
+        noise = noise_of(cells)
+        flow_x, flow_y = cell_flow(flow)
+        patterned = (cells.spread > pattern_level(noise)).astype(np.float32)
+        camera, follows_camera, stands_still = fit_camera(flow_x, flow_y, patterned)
+        change = cells.change
+        reach = 0.0
+        if follows_camera >= stands_still:
+            flow_x, flow_y, fresh = without_camera(flow_x, flow_y, camera)
+            reach = _reach(camera, flow_x.shape)
+            if reach > 0.15:  # pixels; less does not show
+                change = cell_change(now, _steadied(old, camera, flow_x.shape))
+                change[fresh] = 0.0
+        signs = read_signs(
+            flow_x,
+            flow_y,
+            cells,
+            change,
+            noise=noise,
+            camera_pixels=reach,
+            seconds=seconds,
+            person_cells=self.person_height * ROWS / CELL,
+        )
+        self.signs = signs
+        bodily = signs.speed / self.person_height
+        likely = self._remember(
+            people_likelihood(signs, max(follows_camera, stands_still), bodily), seen.captured_at
+        )
+        confidence = likely * sight(signs, reach / ROWS / seconds, seconds)
+        light: Light = "steady"
+        if flashing:
+            light = "flashing"
+            confidence *= FLASHING_CONFIDENCE
+        elif signs.detail_share < 0.04 and seen.brightness < DARK_LEVEL:
+            light = "dark"
+        elif likely < 0.5:
+            light = "moving"
+        return MotionReading(speed_of(bodily), signs.moving_share, confidence, light)
+
+    def _remember(self, likelihood: float, captured_at: float) -> float:
+        """The likelihood that these are people, over the last LIGHT_SECONDS."""
+        if self._likely is None:
+            self._likely = likelihood
+        else:
+            share = -math.expm1(-(captured_at - self._measured_at) / LIGHT_SECONDS)
+            self._likely += share * (likelihood - self._likely)
+        self._measured_at = captured_at
+        return self._likely
+
+    def _held(self, captured_at: float, *, flashing: bool) -> MotionReading:
+        """What was known last, believed less and less: between two flashes people dance on."""
+        age = captured_at - self._measured_at
+        return self._measured._replace(
+            confidence=self._measured.confidence * math.exp(-age / HOLD_SECONDS),
+            light="flashing" if flashing else self._measured.light,
+        )
+
+    def _grid_like(self, flow: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Where each pixel is: shape (rows, cols, 2), made once per picture size."""
+        if self._grid.shape != flow.shape:
+            rows, cols = flow.shape[:2]
+            self._grid = np.dstack(
+                np.meshgrid(np.arange(cols, dtype=np.float32), np.arange(rows, dtype=np.float32))
+            )
+        return self._grid
+
+
+def _reduced(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture with 90 rows and at least 160 columns."""
+    rows, cols = grey.shape
+    width = max(8, round(ROWS * cols / rows))
+    small: NDArray[np.uint8] = cv2.resize(grey, (width, ROWS), interpolation=cv2.INTER_AREA)
+    missing = LEAST_COLS - width
+    if missing > 0:
+        left = missing // 2
+        small = cv2.copyMakeBorder(small, 0, 0, left, missing - left, cv2.BORDER_REPLICATE)
+    return small
+
+
+def _alike(one: _Seen, other: _Seen) -> bool:
+    # 4 levels above black: in the dark a ratio says nothing.
+    ratio = (one.brightness + 4.0) / (other.brightness + 4.0)
+    return abs(math.log(ratio)) < LIKE_BRIGHTNESS
+
+
+def _reach(camera: NDArray[np.float64], shape: tuple[int, ...]) -> float:
+    """The most that the camera's movement shifts anything in the picture, in pixels."""
+    ax, bx, cx, ay, by, cy = camera.tolist()
+    rows, cols = shape
+    return math.hypot(ax, ay) + math.hypot(bx, by) * cols / 2 + math.hypot(cx, cy) * rows / 2
+
+
+def _steadied(
+    old: NDArray[np.uint8], camera: NDArray[np.float64], shape: tuple[int, ...]
+) -> NDArray[np.uint8]:
+    """The older picture as the camera would have seen it from where it looks now."""
+    ax, bx, cx, ay, by, cy = camera.tolist()
+    rows, cols = shape
+    # From cells to pixels: the middle of cell c is pixel CELL * c + (CELL - 1) / 2.
+    middle_x = CELL * cols / 2 + (CELL - 1) / 2
+    middle_y = CELL * rows / 2 + (CELL - 1) / 2
+    source_of = np.array(
+        [
+            [1 + bx / CELL, cx / CELL, ax - (bx * middle_x + cx * middle_y) / CELL],
+            [by / CELL, 1 + cy / CELL, ay - (by * middle_x + cy * middle_y) / CELL],
+        ]
+    )
+    steadied: NDArray[np.uint8] = cv2.warpAffine(
+        old,
+        source_of,
+        (old.shape[1], old.shape[0]),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return steadied
