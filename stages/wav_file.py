@@ -76,16 +76,15 @@ class WavFile(Stage[Mix, Playing]):
 
         self._file: Any = None
         self._journal = MixJournal() if config.journal else None
-        self._end = (
-            math.inf if config.seconds is None else round(config.seconds * config.rate)
-        )
+        self._end = math.inf if config.seconds is None else round(config.seconds * config.rate)
         self._lead = 0.0
         self._written = 0
         self._told = 0
         self._seq = 0
         self._fading = False
         self._whole = False
-        self._sound = np.zeros((int(BATCH_SECONDS * config.rate) // QUANTUM + 1, QUANTUM, 2), np.float32)
+        quanta = int(BATCH_SECONDS * config.rate) // QUANTUM + 1
+        self._sound = np.zeros((quanta, QUANTUM, 2), np.float32)
 
     async def open(self) -> None:
         """Read the library and make the file, so that what is wrong is known at once."""
@@ -157,7 +156,7 @@ class WavFile(Stage[Mix, Playing]):
         await self.context.offload(self._finish)
 
     def _sample_of(self, seconds: float) -> int:
-        """A little under the next whole sample counts as it: 0.3 s are 13230 samples, not one more."""
+        """The first sample at or after; 0.3 s are 13230 samples, not one more for rounding."""
         return max(0, math.ceil(seconds * self._config.rate - 1e-3))
 
     async def _render(self, until: int, outbox: Outbox[Playing]) -> None:

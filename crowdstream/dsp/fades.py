@@ -28,9 +28,7 @@ NEVER: Final = -1.0e18
 
 
 @njit("float64(float64, float64, float64, float64, float64, float64)", cache=True, nogil=True)
-def fade(
-    beat: float, start: float, end: float, before: float, after: float, law: float
-) -> float:
+def fade(beat: float, start: float, end: float, before: float, after: float, law: float) -> float:
     """The factor at `beat` of a fade from `before` at `start` to `after` at `end`.
 
     Constant outside. `end` must not lie before `start`; where they are equal it is a step.

@@ -1,8 +1,9 @@
 """A look-ahead limiter: nothing above the ceiling, and not a touch below it.
 
-The gain that a peak needs is found before the peak is heard and reached along a straight line,
-so there is no click; afterwards it comes back within about `RELEASE_SECONDS`. Both channels share one gain:
-the picture of the room stands still. Peaks between samples are estimated at four times the rate.
+The gain that a peak needs is found before the peak is heard and reached along a straight line, so
+there is no click; afterwards it comes back within about `RELEASE_SECONDS`. Both channels share one
+gain: the picture of the room stands still. Peaks between samples are estimated at four times the
+rate.
 """
 
 from __future__ import annotations
@@ -61,14 +62,19 @@ def _limit(
         # The points between the samples `middle` and `middle + 1`, and the sample itself.
         middle = head - TAPS // 2
         peak = 0.0
+        near = 0.0
         for channel in range(2):
             peak = max(peak, abs(np.float64(past[middle & _MASK, channel])))
-        if peak > 0.6 * ceiling:
+            near = max(near, abs(np.float64(past[(middle + 1) & _MASK, channel])))
+        near = max(near, peak)
+        # Far below the ceiling no point between two samples comes near it either.
+        if near > 0.6 * ceiling:
             for channel in range(2):
                 for phase in range(PHASES):
                     value = 0.0
                     for tap in range(TAPS):
-                        value += between[phase, tap] * past[(middle - TAPS // 2 + 1 + tap) & _MASK, channel]
+                        place = (middle - TAPS // 2 + 1 + tap) & _MASK
+                        value += between[phase, tap] * past[place, channel]
                     peak = max(peak, abs(value))
         need = 1.0 if peak <= ceiling else ceiling / peak
         needed[head & _MASK] = need

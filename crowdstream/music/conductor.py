@@ -6,8 +6,9 @@ knows tracks and bars, no sound and no samples. The rules it plays by:
     stems       come and go on 8-bar lines of the track, and stay at least 8 bars
     tempo       moves within the leash of everything heard, by so much per bar, and turns at most
                 once in 16 bars
-    transition  from a phrase line of the outgoing track to the incoming one's groove or drop: 8 bars
-                during which its drums take over; on the line the bass changes hands within a beat
+    transition  from a phrase line of the outgoing track to the incoming one's groove or drop: 8
+                bars during which its drums take over; on the line the bass changes hands within
+                a beat
     break       in a break, a build and the first 8 bars of a drop, less energy changes nothing
     never       silence: with nothing else to play, the track goes round on an 8-bar line
 """
@@ -330,7 +331,7 @@ class Conductor:
         self._take_in()
         self._drives.append(self._newest.drive)
         if self.voice is None:
-            self._begin(bar, ready, plan)
+            self._begin(bar, bpm, ready, plan)
         elif self.handover is not None:
             # The deck that is left is free a bar later: nothing else begins at this line.
             self._continue(bar, plan)
@@ -343,7 +344,7 @@ class Conductor:
             self._steer(bar, bpm, plan)
         return plan
 
-    def _begin(self, bar: int, ready: bool, plan: Plan) -> None:
+    def _begin(self, bar: int, bpm: float, ready: bool, plan: Plan) -> None:
         """The very first track."""
         track = self.next
         if track is not None and track.id in self._broken:
@@ -360,6 +361,8 @@ class Conductor:
         for stem in (DRUMS, BASS):
             voice.on[stem] = True
             plan.orders.append(Fade(0, stem, 1.0, _beat(bar) - 0.5, _beat(bar)))
+        plan.bpm = self._within(bpm, [track])
+        plan.at_once = plan.bpm != bpm  # nothing is heard yet: nobody notices
         self._now_playing(voice)
         plan.said.append(
             Said(bar, "start", f"the tempo of the programme is {self._rules.programme_bpm:g} BPM",
@@ -432,8 +435,10 @@ class Conductor:
             self.leave_bar = None
             return
         self.leave_bar = line - voice.offset
-        settled = self.next is not None and self.next.id not in self._broken and (
-            self.leave_bar - bar < PHRASE or track_bar % PHRASE
+        settled = (
+            self.next is not None
+            and self.next.id not in self._broken
+            and (self.leave_bar - bar < PHRASE or track_bar % PHRASE)
         )
         if self._skip_asked and self.next is not None:
             settled = self._meeting(self.next, bpm) is not None
@@ -602,7 +607,7 @@ class Conductor:
         again = self._replace(voice, voice.track, bar, target, 0.05, plan)
         again.since = bar
         self.voice, self.leave_bar = again, None
-        why = "the tempo of the next track is not met yet" if ready else "no other track is there yet"
+        why = "the tempo of the next track is not met yet" if ready else "no other track is there"
         if self._newest.hold or self._newest.panic:
             why = "a person asked to hold" if self._newest.hold else "panic"
         plan.said.append(
@@ -748,10 +753,12 @@ class Conductor:
             if bar - self._turned_at < rules.turn_bars or abs(target - bpm) < smallest:
                 return
             if self._direction:
-                plan.said.append(
-                    Said(bar, "tempo", "to meet the next track" if must else f"drive {self.wish.drive:.2f}",
-                         {"towards": round(float(target), 2), "bpm": round(float(bpm), 2)})
-                )  # fmt: skip
+                why = "to meet the next track" if must else f"drive {self.wish.drive:.2f}"
+                facts: dict[str, object] = {
+                    "towards": round(float(target), 2),
+                    "bpm": round(float(bpm), 2),
+                }
+                plan.said.append(Said(bar, "tempo", why, facts))
                 self._turned_at = bar
             self._direction = direction
         plan.bpm = bpm + step

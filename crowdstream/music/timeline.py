@@ -88,8 +88,7 @@ class Timeline:
         self._position += QUANTUM
         last = self._count - 1
         self.beat = float(
-            self._beats[last]
-            + (self._position - self._samples[last]) * (bpm / (60.0 * self.rate))
+            self._beats[last] + (self._position - self._samples[last]) * (bpm / (60.0 * self.rate))
         )
 
     def _forget(self) -> None:

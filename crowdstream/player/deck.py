@@ -163,9 +163,7 @@ class Deck:
         np.multiply(self.gains, self._scale / 32768.0, out=self._after)
         position = self._first + (begin + self.offset) * self._per_beat
         step = (end - begin) * self._per_beat / out.shape[0]
-        _play(
-            self.stems, position, step, self._table, self._taps, self._before, self._after, out
-        )
+        _play(self.stems, position, step, self._table, self._taps, self._before, self._after, out)
         if end >= self.stops_at:
             self.empty()
 

@@ -32,7 +32,7 @@ __all__ = ["QUANTUM", "Mixer", "Rules"]
 LEVEL_OF_SILENT: Final = 1.0e-3
 """A stem that nobody wishes for keeps its level; a level is never 0."""
 
-WAITING_WISHES: Final = 16
+WAITING_WISHES: Final = 256
 WAITING_EVENTS: Final = 256
 
 Load = Callable[["Track"], "NDArray[np.int16] | None"]
@@ -70,9 +70,7 @@ class Mixer:
         """Samples rendered."""
 
         self.conductor = Conductor(tracks, rules, seed=seed)
-        self.timeline = Timeline(
-            rate, self.conductor.first_bpm, first_sample=limiter.DELAY
-        )
+        self.timeline = Timeline(rate, self.conductor.first_bpm, first_sample=limiter.DELAY)
         self._rules = rules
         self._load = load
         self._start = start
@@ -99,11 +97,9 @@ class Mixer:
     def take(self, mix: Mix, *, sample: int) -> None:
         """A wish; it takes effect at the first quantum at or after `sample`.
 
-        Of several that are due the newest counts. A wish that is taken later but due earlier
-        replaces those after it.
+        Of those that are due the one taken last counts, and replaces all taken before it. May be
+        called by another thread than the one that renders.
         """
-        while self._wishes and self._wishes[-1][0] >= sample:
-            self._wishes.pop()
         self._wishes.append((sample, mix))
 
     def fade_to(self, gain: float, seconds: float) -> None:
@@ -114,8 +110,8 @@ class Mixer:
 
     def prefetch(self) -> Track | None:
         """What should be loaded next; None while that is open or it is here already."""
-        track = self.conductor.next
-        here = self._standby is not None and self._standby[0] is track
+        track, standby = self.conductor.next, self._standby
+        here = standby is not None and standby[0] is track
         return None if here else track
 
     def give_up(self, track: Track) -> bool:
@@ -153,8 +149,15 @@ class Mixer:
         """Wishes that are due, and their absence."""
         conductor = self.conductor
         changed = False
-        while self._wishes and self._wishes[0][0] <= self.position:
-            conductor.hear(self._wishes.popleft()[1])
+        wishes = self._wishes
+        due = 0
+        for place in range(len(wishes)):
+            if wishes[place][0] <= self.position:
+                due = place + 1
+        if due:
+            for _ in range(due - 1):
+                wishes.popleft()
+            conductor.hear(wishes.popleft()[1])
             self._wished_at = self.position
             changed = True
         silent_seconds = (self.position - self._wished_at) / self.rate
@@ -269,9 +272,7 @@ class Mixer:
         )  # fmt: skip
 
 
-_NOTHING: Final = DeckState(
-    track="", track_id="", beat=0.0, section="", gains=(0.0, 0.0, 0.0, 0.0)
-)
+_NOTHING: Final = DeckState(track="", track_id="", beat=0.0, section="", gains=(0.0, 0.0, 0.0, 0.0))
 
 
 def _state_of(deck: Deck, beat: float) -> DeckState | None:

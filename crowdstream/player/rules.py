@@ -60,6 +60,4 @@ class RulesSettings(BaseModel):
 
     def rules(self, *, programme_bpm: float = 112.0, programme_drive: float = 0.5) -> Rules:
         """As the conductor takes them."""
-        return Rules(
-            **self.facts(), programme_bpm=programme_bpm, programme_drive=programme_drive
-        )
+        return Rules(**self.facts(), programme_bpm=programme_bpm, programme_drive=programme_drive)

@@ -89,7 +89,9 @@ def test_peaks_between_samples_count() -> None:
     out = limited(np.stack([tone, tone], axis=1).astype(np.float32))
     inside = out[2048:6144, 0].astype(np.float64)
     spectrum = np.fft.rfft(inside)
-    finer = np.fft.irfft(np.concatenate([spectrum, np.zeros(7 * len(inside) // 2)]), 8 * len(inside))
+    finer = np.fft.irfft(
+        np.concatenate([spectrum, np.zeros(7 * len(inside) // 2)]), 8 * len(inside)
+    )
     assert 8 * np.abs(finer[1024:-1024]).max() <= 10 ** (-0.9 / 20)
 
 

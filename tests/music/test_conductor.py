@@ -123,11 +123,11 @@ def test_stems_come_and_go_on_phrase_lines_only(floor: Wish, overlap: int, seed:
     rules = Rules(slope_up=1.0, slope_down=1.0, bars_per_track=24, overlap_bars=overlap)
     night = a_night(300, floor, rules=rules, seed=seed)
     lines = [
-        (said.bar, said.facts["stem"]) for said in night.said if said.event in ("stem_in", "stem_out")
+        (said.bar, said.facts["stem"])
+        for said in night.said
+        if said.event in ("stem_in", "stem_out")
     ]
-    offset_at = {}
-    for bar, _, offset in night.tracks:
-        offset_at[bar] = offset
+    offset_at = {bar: offset for bar, _, offset in night.tracks}
     for bar, _ in lines:
         offsets = [offset for start, offset in offset_at.items() if start <= bar]
         assert any((bar + offset) % 8 == 0 for offset in offsets[-2:])
@@ -179,7 +179,9 @@ def test_never_two_basses_and_never_two_voices(floor: Wish, overlap: int) -> Non
         assert all(sum(deck[stem] > 0 for deck in decks.values()) <= 1 for decks in night.heard)
     swaps = [said.bar + 8 for said in night.events("transition") if said.bar + 8 < 300]
     for bar in swaps:
-        fades = [fade for fade, _, _ in night.fades if fade.stem == BASS and abs(fade.end - 4 * bar) < 1]
+        fades = [
+            fade for fade, _, _ in night.fades if fade.stem == BASS and abs(fade.end - 4 * bar) < 1
+        ]
         out, into = sorted(fades, key=lambda fade: fade.to)
         assert out.end <= into.start
         assert into.end == 4 * bar
@@ -233,7 +235,9 @@ def test_a_high_drive_brings_the_next_track_in_by_its_drop() -> None:
 def test_a_track_is_heard_for_as_long_as_the_rules_say() -> None:
     """By default 48 bars until the next one has taken over; 24 where asked."""
     for bars in (24, 48):
-        night = a_night(500, lambda _: a_wish(0.4), rules=Rules(slope_up=1, slope_down=1, bars_per_track=bars))
+        night = a_night(
+            500, lambda _: a_wish(0.4), rules=Rules(slope_up=1, slope_down=1, bars_per_track=bars)
+        )
         heard = [later + 8 - earlier for (earlier, _, _), (later, _, _) in pairwise(night.tracks)]
         assert min(heard) >= bars
 
@@ -280,7 +284,10 @@ def test_in_a_break_a_fall_changes_nothing_and_a_rise_is_taken() -> None:
     assert not [said for said in night.events("stem_out") if said.bar < 48]
     assert len(night.events("hold")) == 1
     risen = a_night(60, lambda bar: a_wish(0.1 if bar < 26 else 0.8), library=one, rules=rules)
-    assert {said.facts["stem"] for said in risen.events("stem_in") if said.bar == 32} == {"vocals", "other"}
+    assert {said.facts["stem"] for said in risen.events("stem_in") if said.bar == 32} == {
+        "vocals",
+        "other",
+    }
 
 
 def test_hold_keeps_everything_as_it_is() -> None:
@@ -288,7 +295,9 @@ def test_hold_keeps_everything_as_it_is() -> None:
     night = a_night(300, lambda bar: a_wish(0.3) if bar < 12 else a_wish(0.9, hold=True))
     assert set(night.tempi[13:]) == {night.tempi[13]}
     assert {track.id for _, track, _ in night.tracks} == {night.tracks[0][1].id}
-    assert not [s for s in night.said if s.bar > 12 and s.event in ("transition", "stem_in", "stem_out")]
+    assert not [
+        s for s in night.said if s.bar > 12 and s.event in ("transition", "stem_in", "stem_out")
+    ]
     assert [said.why for said in night.events("loop")][:1] == ["a person asked to hold"]
     assert night.states[-1] == "hold"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +39,7 @@ def test_the_tempo_changes_by_no_more_than_was_asked_per_bar(steps: list[float])
     """Between two bar lines the tempo moves in a straight line to what was asked."""
     timeline = a_timeline(steps)
     tempi = [timeline.bpm_at(timeline.sample_at(4.0 * bar + 1e-3)) for bar in range(len(steps))]
-    changes = [abs(b - a) for a, b in zip(tempi, tempi[1:], strict=False)]
+    changes = [abs(b - a) for a, b in pairwise(tempi)]
     assert max(changes) <= max(abs(step) for step in steps) + 0.01
 
 
@@ -45,7 +47,7 @@ def test_time_never_runs_back() -> None:
     """Later samples are later beats."""
     timeline = a_timeline([1.0, -1.0, 0.5, -0.2] * 3)
     beats = [timeline.beat_at(sample) for sample in range(69, timeline.position, 97)]
-    assert all(b > a for a, b in zip(beats, beats[1:], strict=False))
+    assert all(b > a for a, b in pairwise(beats))
 
 
 def test_a_steady_tempo_does_not_drift_in_a_day() -> None:

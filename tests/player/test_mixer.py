@@ -49,7 +49,9 @@ def a_wish(
     )  # fmt: skip
 
 
-def quanta(mixer: Mixer, seconds: float, wish: Callable[[float], Mix | None]) -> Iterator[NDArray[np.float32]]:
+def quanta(
+    mixer: Mixer, seconds: float, wish: Callable[[float], Mix | None]
+) -> Iterator[NDArray[np.float32]]:
     """What is rendered, with a wish ten times a second."""
     asked = 0.0
     for _ in range(int(seconds * RATE / QUANTUM)):
@@ -141,6 +143,15 @@ def test_of_several_wishes_that_are_due_the_newest_counts() -> None:
     assert [seen[1], seen[19], seen[20]] == [116.0, 116.0, 119.0]
 
 
+def test_a_wish_that_comes_later_but_is_due_earlier_replaces_the_one_before() -> None:
+    """The last word counts."""
+    mixer = a_mixer()
+    mixer.take(a_wish(9.0, bpm=119.0), sample=9 * RATE)
+    mixer.take(a_wish(0.1, bpm=115.0), sample=QUANTUM)
+    seen = [mixer.playing().bpm_wanted for _ in quanta(mixer, 10.0, lambda _: None)]
+    assert seen[-1] == 115.0
+
+
 def test_loudness_follows_the_wish_between_lines_but_slowly() -> None:
     """A level moves by 1.5 dB a beat at most."""
     mixer = a_mixer()
@@ -165,7 +176,9 @@ def test_drums_and_bass_never_go_below_the_floor() -> None:
 
 def test_nothing_is_above_the_ceiling_and_nothing_is_not_a_number() -> None:
     """Two tracks at full scale through a transition."""
-    loud = {name: np.where(stems > 0, 32767, -32768).astype(np.int16) for name, stems in SOUNDS.items()}
+    loud = {
+        name: np.where(stems > 0, 32767, -32768).astype(np.int16) for name, stems in SOUNDS.items()
+    }
     mixer = Mixer([LEFT, RIGHT], lambda track: loud[track.id], rate=RATE, rules=QUICK)
     peak = max(float(np.abs(out).max()) for out in quanta(mixer, 30.0, sweep))
     assert 0.5 < peak <= 10 ** (-1 / 20)
@@ -209,6 +222,7 @@ def test_a_track_that_cannot_be_loaded_is_passed_over() -> None:
     for _ in quanta(mixer, 10.0, sweep):
         pass
     assert mixer.playing().track == "Right"
+    assert abs(mixer.playing().bpm / RIGHT.bpm - 1.0) <= 0.04 + 1e-9
     assert not mixer.give_up(RIGHT)
 
 
@@ -227,7 +241,12 @@ def test_without_wishes_the_music_plays_on_by_itself() -> None:
 
     states = [mixer.playing().state for _ in quanta(mixer, 6.0, wish)]
     per_second = RATE // QUANTUM
-    assert [states[int(s * per_second)] for s in (0.5, 2.5, 4.0, 5.8)] == ["ok", "ok", "alone", "ok"]
+    assert [states[int(s * per_second)] for s in (0.5, 2.5, 4.0, 5.8)] == [
+        "ok",
+        "ok",
+        "alone",
+        "ok",
+    ]
 
 
 def test_everything_fades_when_asked() -> None:
@@ -250,7 +269,11 @@ def test_playing_says_what_is_heard() -> None:
         pass
     playing = mixer.playing(seq=7)
     assert isinstance(playing, Playing)
-    assert (playing.seq, playing.sample, playing.captured_at) == (7, mixer.position, mixer.position / RATE)
+    assert (playing.seq, playing.sample, playing.captured_at) == (
+        7,
+        mixer.position,
+        mixer.position / RATE,
+    )
     assert playing.beat == mixer.timeline.beat_at(mixer.position)
     assert playing.bar == int(playing.beat // 4)
     assert (playing.track, playing.section) == ("Left", "intro")

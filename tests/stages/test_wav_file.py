@@ -123,12 +123,21 @@ async def test_the_sound_is_what_the_journal_says(tmp_path: Path, library: Path)
     for at in beats[(beats > 500) & (beats < len(sound) - 3 * RATE)]:
         around = edge[int(at) - 200 : int(at) + 200]
         if around.max() > 2e-4:
-            strong.append(abs((np.arange(400) * around**2).sum() / (around**2).sum() + int(at) - 199 - at))
+            strong.append(
+                abs((np.arange(400) * around**2).sum() / (around**2).sum() + int(at) - 199 - at)
+            )
     assert len(strong) > 80
     assert np.percentile(strong, 95) / rate < 0.001
     first = told["transitions"][0]
-    assert (first["from"], first["to"], first["style"], first["beats"]) == ("left", "right", "stem swap", 32)
-    assert first["end_sample"] - first["start_sample"] == pytest.approx(32 * 60 / 119 * rate, rel=0.03)
+    assert (first["from"], first["to"], first["style"], first["beats"]) == (
+        "left",
+        "right",
+        "stem swap",
+        32,
+    )
+    assert first["end_sample"] - first["start_sample"] == pytest.approx(
+        32 * 60 / 119 * rate, rel=0.03
+    )
 
 
 async def test_a_run_that_breaks_leaves_no_file(tmp_path: Path, library: Path) -> None:
