@@ -44,6 +44,9 @@ PRIOR: Final = 0.1
 """Weight of what was known before, beside what the eyes see now: a glance that trusts itself
 little moves little."""
 
+BLIND_SECONDS: Final = 6.0
+"""A blackout or a strobe is bridged for so long; then nobody knows any more."""
+
 ONE_DANCER: Final = 0.25
 """Weight of the crowd against the programme when one person dances."""
 
@@ -99,6 +102,7 @@ class CrowdMeter:
         self._light = "steady"
         self._level = 0.0
         self._known = False
+        self._trusted_at = -math.inf
 
     def jump(self) -> None:
         """The source jumped: no speed across it; the level goes on from where it was."""
@@ -120,6 +124,9 @@ class CrowdMeter:
         then, known, lengths = self._ring.look_back(rows, at, TIME_BASE_SECONDS)
         body = np.where(known, lengths * TORSO_TO_BODY, np.nan)
         speeds = body_speeds(keypoints, then, body, TIME_BASE_SECONDS, JITTER)
+        if not ids.shape[0] and self._count and self._blinded(at):
+            # Nobody is seen because nothing is: who was there is still there.
+            return self._fuse(at, intensity)
         self._people_at = at
         self._count = int(ids.shape[0])
         seen = np.isfinite(speeds[:, 4])
@@ -142,6 +149,10 @@ class CrowdMeter:
             self._motion_trust = min(1.0, max(0.0, confidence))
             self._light = light
         return self._fuse(at, intensity)
+
+    def _blinded(self, at: float) -> bool:
+        """Flow said, a moment ago, that the light hides the people."""
+        return self._light in ("dark", "flashing") and at - self._motion_at <= self._stale_after
 
     def wait(self, at: float, intensity: float) -> Reading:
         """Time passed and no eye said anything."""
@@ -175,16 +186,19 @@ class CrowdMeter:
             self._sinking.reset()
             self._sinking.follow(level, at)
             self._known = True
+            self._trusted_at = at
             state = self._light if self._light in ("dark", "flashing") and motion else "ok"
-        elif eyes:
+        elif eyes and at - self._trusted_at <= BLIND_SECONDS:
             # An eye looks and trusts nothing of what it sees (dark, strobe): hold what was known.
             raw_speed, level = self._speed.value, self._level
             wanted = energy_of(self._driving.value, self._anchors)
             state = self._light if self._light != "steady" else "ok"
         else:
-            # Nobody looks: sink to the programme, and start anew from there.
-            level = self._sinking.follow(intensity, at) if self._known else intensity
-            wanted, raw_speed, state = level, self._speed.value, "stale"
+            # Nobody looks, or has not seen anything for long: sink to the programme, and start
+            # anew from there.
+            eyes = ()
+            level = self._sinking.follow(intensity, at) if self._known else 0.0
+            wanted, raw_speed, state = intensity, self._speed.value, "stale"
             if level == intensity or abs(level - intensity) < 0.02:
                 self._speed.reset()
                 self._driving.reset()
