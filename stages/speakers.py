@@ -6,7 +6,7 @@ import asyncio
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -15,14 +15,22 @@ from crowdstream.errors import WorkerError
 from crowdstream.packets import Mix, Playing, Tick
 from crowdstream.player.facts import playing_of
 from crowdstream.player.rules import RulesSettings
+from crowdstream.programme import Programme
 from crowdstream.stage import Context, Intake, Stage, StageConfig
 from crowdstream.worker import Worker
 
 SILENT_CHILD_SECONDS = 3.0
 """The player tells ten times a second; one that says nothing for so long is killed."""
 
-READY_SECONDS = 60.0
-"""The very first start composes the built-in music."""
+READY_SECONDS = 300.0
+"""The very first start composes the built-in music, and a slow machine must get to its end."""
+
+FADE_SECONDS = 1.0
+"""The player fades out and ends within this, or is ended."""
+
+NICENESS = -11
+"""Before everything else that computes, where the limits allow it; without rights it is 0."""
+
 
 class SpeakersConfig(StageConfig):
     """Settings of `speakers`.
@@ -34,11 +42,15 @@ class SpeakersConfig(StageConfig):
         channels = [1, 2]
     """
 
+    from_machine: ClassVar[tuple[str, ...]] = ("programme",)
+
     device: str = Field("", description="Part of the output's name; empty: the system's default.")
     host_api: str = Field("", description='Part of the host API\'s name, like "JACK" or "ALSA".')
     channels: tuple[int, int] = Field((1, 2), description="Left and right, counted from 1.")
-    rate: int = Field(44100, description="Samples a second: 44100 or 48000.")
-    block_samples: int = Field(512, ge=64, le=8192, description="Samples the card asks for at once.")
+    rate: Literal[44100, 48000] = Field(44100, description="Samples a second.")
+    block_samples: int = Field(
+        512, ge=64, le=8192, description="Samples the card asks for at once."
+    )
     ring_seconds: float = Field(
         0.046, ge=0.01, le=1, description="How far the sound is made ahead of the card."
     )
@@ -49,6 +61,7 @@ class SpeakersConfig(StageConfig):
     library: Path | None = Field(None, description="Folder of tracks; none: the built-in music.")
     seed: int = Field(0, ge=0, description="Another seed chooses other tracks.")
     rules: RulesSettings = Field(RulesSettings(), description="How the conductor plays.")
+    programme: Programme = Field(Programme(), description="From [programme] of config.toml.")
 
     @field_validator("channels")
     @classmethod
@@ -57,12 +70,6 @@ class SpeakersConfig(StageConfig):
             raise ValueError("two different channels, counted from 1")
         return channels
 
-    @field_validator("rate")
-    @classmethod
-    def _rate_is_one_of_two(cls, rate: int) -> int:
-        if rate not in (44100, 48000):
-            raise ValueError("44100 or 48000")
-        return rate
 
 class Speakers(Stage[Mix, Playing]):
     """Hand the newest wish to the player and pass on what it says is heard.
@@ -83,17 +90,14 @@ class Speakers(Stage[Mix, Playing]):
 
     async def open(self) -> None:
         """Start the player. Without a device it keeps time silently, and that is a start."""
-        config = self._config
-        arguments: dict[str, Any] = config.model_dump(mode="json", exclude={"rules"})
-        arguments["rules"] = config.rules.facts()
-        arguments["cache"] = str(self.context.places.cache)
         self._player = Worker(
             "crowdstream.player.process:play",
             name="player",
-            arguments=arguments,
+            arguments=player_arguments(self._config, self.context.places.cache),
             environment=_sound_environment(),
             log=self.context.log,
             ready_seconds=READY_SECONDS,
+            nice=NICENESS,
         )
         facts = await self._player.start()
         if facts["output"] is None:
@@ -127,7 +131,7 @@ class Speakers(Stage[Mix, Playing]):
     async def close(self) -> None:
         """End the player; it fades out first."""
         if self._player is not None:
-            await self._player.stop(grace=1.0)
+            await self._player.stop(grace=FADE_SECONDS)
 
     async def _pass_on(self, facts: dict[str, Any], outbox: Outbox[Playing]) -> None:
         why = str(facts.get("why_silent") or "")
@@ -144,11 +148,24 @@ class Speakers(Stage[Mix, Playing]):
         await outbox.send(playing)
 
     def _silence(self, why: str) -> None:
+        if not self._silent_because:
+            self.context.log.warning(
+                "sound_silent", why=why, what="keeping time; looking for it every second"
+            )
         self._silent_because = why
-        self.context.log.warning("sound_silent", why=why, what="keeping time; looking every 2 s")
+
+
+def player_arguments(config: SpeakersConfig, cache: Path) -> dict[str, Any]:
+    """What the player's process is given, as plain data; `cache` is where built-in music is."""
+    arguments: dict[str, Any] = config.model_dump(mode="json", exclude={"rules", "programme"})
+    arguments["rules"] = config.rules.facts() | {
+        "programme_bpm": config.programme.bpm, "programme_drive": config.programme.intensity,
+    }  # fmt: skip
+    arguments["cache"] = str(cache)
+    return arguments
+
 
 def _sound_environment() -> dict[str, str]:
     """What PortAudio's back ends need to know of ours."""
-    wanted = ("ALSA_", "JACK_", "PULSE_", "PIPEWIRE_", "XDG_RUNTIME_DIR", "PA_ALSA")
-
+    wanted = ("ALSA_", "JACK_", "PULSE_", "PIPEWIRE_", "PA_ALSA")
     return {key: value for key, value in os.environ.items() if key.startswith(wanted)}

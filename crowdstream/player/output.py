@@ -1,23 +1,23 @@
-"""The sound card, through PortAudio: opened by name, watched by the age of its callback.
+"""The sound card, through PortAudio: opened by name, watched by whether it still asks.
 
 PortAudio loses devices silently: no exception, no flag, `stream.active` may stay true. The one
-sign that can be trusted is that the callback no longer comes.
+sign that can be trusted is that the callback no longer comes (`SoundRing.calls`).
 """
 
 from __future__ import annotations
 
 import math
+import os
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from crowdstream.errors import DeviceError
+from crowdstream.player.ring import CALLBACK_ADDRESS, SoundRing
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 CLOSE_SECONDS: Final = 3.0
@@ -25,7 +25,7 @@ LARGEST_LATENCY_SECONDS: Final = 0.5
 """Some servers report nonsense (a day); more than this is not believed."""
 
 Fill = Callable[["NDArray[np.float32]"], None]
-"""Called in the sound card's thread: fill the array, shape (samples, 2)."""
+"""Fills a block of the card, shape (samples, width)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,44 +46,49 @@ class OutputSettings:
 
 
 class Output:
-    """One open device."""
+    """One open device, that takes from a ring."""
 
-    def __init__(self, settings: OutputSettings, fill: Fill) -> None:
+    def __init__(
+        self, settings: OutputSettings, ring: SoundRing, fill: Fill | None = None
+    ) -> None:
         """Open and start it.
+
+        With `fill` the sound is made in the card's own thread, in Python: for sinks that have no
+        clock and take blocks as fast as they come. Their blocks are not taken from the ring.
 
         Raises:
             DeviceError: PortAudio is not installed, there is no such device, or it refused.
         """
-        self.settings = settings
-        self._fill = fill
-        self._left, self._right = (channel - 1 for channel in settings.channels)
-        self._block = np.zeros((max(8192, settings.block_samples), 2), np.float32)
-        self.samples = 0
-        """Samples asked for so far."""
-        self.called_at = time.monotonic()
-        """When the card last asked."""
-        self.late = 0
-        """How often PortAudio said that we were too late."""
         sd = load_portaudio()
         index, facts = find_device(sd, settings)
+        self.name = str(facts["name"])
         width = max(settings.channels)
+        ring.route(settings.channels, width)
+        common: dict[str, Any] = {
+            "samplerate": settings.rate, "blocksize": settings.block_samples, "device": index,
+            "channels": width, "dtype": "float32", "latency": "low", "clip_off": True,
+            "dither_off": True,
+        }  # fmt: skip
+        self._ring = ring  # its memory is the callback's
         try:
-            self._stream = sd.OutputStream(
-                samplerate=settings.rate, blocksize=settings.block_samples, device=index,
-                channels=width, dtype="float32", latency="low", callback=self._called,
-                clip_off=True, dither_off=True,
-            )  # fmt: skip
+            if fill is None:
+                # sounddevice keeps this class for those who bring a callback in C.
+                self._stream = sd._StreamBase(
+                    "output", **common,
+                    callback=sd._ffi.cast("void *", CALLBACK_ADDRESS),
+                    userdata=sd._ffi.cast("void *", ring.address),
+                )  # fmt: skip
+            else:
+                self._stream = sd.OutputStream(
+                    **common, callback=lambda out, _samples, _time, _status: fill(out)
+                )
             self._stream.start()
         except sd.PortAudioError as error:
-            raise DeviceError(f"{facts['name']}: cannot be opened: {error}") from error
-        self.name = str(facts["name"])
+            raise DeviceError(f"{self.name}: cannot be opened: {error}") from error
         latency = float(self._stream.latency)
         believed = math.isfinite(latency) and 0.0 <= latency <= LARGEST_LATENCY_SECONDS
         self.latency = latency if believed else settings.block_samples / settings.rate
-
-    def age(self) -> float:
-        """Seconds since the card last asked."""
-        return time.monotonic() - self.called_at
+        """Seconds from the callback to the ear, as far as the device tells."""
 
     def close(self) -> bool:
         """Let go of the device; False when it does not let go of us within three seconds."""
@@ -91,21 +96,6 @@ class Output:
         closing.start()
         closing.join(CLOSE_SECONDS)
         return not closing.is_alive()
-
-    def _called(self, out: NDArray[np.float32], samples: int, _time: Any, status: Any) -> None:
-        """The card's thread asks for a block. Realtime-safe: yes"""
-        self.called_at = time.monotonic()
-        if status.output_underflow:
-            self.late += 1
-        if out.shape[1] == 2 and self._left == 0 and self._right == 1:
-            self._fill(out)
-        else:
-            block = self._block[:samples]
-            self._fill(block)
-            out.fill(0.0)
-            out[:, self._left] = block[:, 0]
-            out[:, self._right] = block[:, 1]
-        self.samples += samples
 
     def _close(self) -> None:
         try:
@@ -120,8 +110,10 @@ def load_portaudio() -> Any:
     Raises:
         DeviceError: the PortAudio library is not on this machine.
     """
+    # A player never starts a sound server of its own, and looks for JACK without a word.
+    os.environ.setdefault("JACK_NO_START_SERVER", "1")
     try:
-        import sounddevice  # noqa: PLC0415  only the player may load it
+        import sounddevice
     except OSError as error:
         raise DeviceError(
             "the PortAudio library is not installed (Debian: apt install libportaudio2)"
@@ -130,9 +122,16 @@ def load_portaudio() -> Any:
 
 
 def refresh(sd: Any) -> None:
-    """Let PortAudio look for devices anew: its list is frozen otherwise."""
-    sd._terminate()  # noqa: SLF001  there is no public way
-    sd._initialize()  # noqa: SLF001
+    """Let PortAudio look for devices anew: its list is frozen otherwise.
+
+    Raises:
+        DeviceError: it cannot be started again.
+    """
+    try:
+        sd._terminate()  # there is no public way
+        sd._initialize()
+    except sd.PortAudioError as error:
+        raise DeviceError(f"PortAudio does not start again: {error}") from error
 
 
 def find_device(sd: Any, settings: OutputSettings) -> tuple[int, dict[str, Any]]:
@@ -142,7 +141,7 @@ def find_device(sd: Any, settings: OutputSettings) -> tuple[int, dict[str, Any]]
         DeviceError: there is none of that name with so many channels; the message lists what is.
     """
     apis = [str(api["name"]) for api in sd.query_hostapis()]
-    outputs = [
+    outputs: list[tuple[int, dict[str, Any]]] = [
         (index, facts)
         for index, facts in enumerate(sd.query_devices())
         if facts["max_output_channels"] > 0

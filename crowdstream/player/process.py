@@ -1,21 +1,29 @@
 """The player's process: it keeps playing well, whatever happens to the daemon.
 
-    control thread   takes the newest wish, tells what is heard ten times a second
-    render thread    quanta from the mixer into the ring, never more than the ring is deep
-    callback         copies from the ring
+    callback         in C: copies from the ring to the card
+    render thread    quanta from the mixer into the ring, never more than the ring is deep;
+                     keeps time when no card does
+    device thread    opens the card, notices when it is lost, looks for it again
     loader thread    decodes the next track, ahead of its time
+    control thread   takes the newest wish, and writes down what is heard, ten times a second
+    teller thread    sends that to the daemon, and may wait for it
 
-Without a device it keeps musical time silently, says so, and looks for the device every two
-seconds. When the daemon dies this process ends with it, after a short fade.
+Only the callback and the render thread must be in time, and they wait for nobody. Without a card
+musical time goes on silently. A daemon that hangs changes nothing; when it dies the kernel ends
+this process too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import os
+import resource
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -23,13 +31,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from crowdstream.errors import DeviceError
+from crowdstream.errors import CrowdstreamError, DeviceError, MediaError
 from crowdstream.packets import Mix
+from crowdstream.player.heard import HeardClock
 from crowdstream.player.mixer import QUANTUM, Mixer, Rules
 from crowdstream.player.output import Output, OutputSettings, load_portaudio, refresh
 from crowdstream.player.ring import SoundRing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from crowdstream.child import ChildSide
@@ -37,20 +48,39 @@ if TYPE_CHECKING:
 
 TELL_SECONDS: Final = 0.1
 LOST_SECONDS: Final = 0.25
-REOPEN_SECONDS: Final = 2.0
-LOADING_LOOK_SECONDS: Final = 0.25
+"""A card that has not asked for so long, or for four blocks, is lost."""
+
+REOPEN_SECONDS: Final = 1.0
+FIRST_LOOK_SECONDS: Final = 8.0
+"""A sound server that hangs may hold us up for so long at the start."""
+
+FADE_OUT_SECONDS: Final = 0.25
+TIDY_SECONDS: Final = 60.0
 RENDER_PAUSE_SECONDS: Final = 0.002
+LOST_TIME_SECONDS: Final = 5.0
+"""Silent time that lags by more was not played through: the whole machine stood still."""
+
 KEPT_TRACKS: Final = 3
 """Decoded tracks in memory: two that sound and one that comes."""
 
+WAITING_EVENTS: Final = 256
+
 
 def play(child: ChildSide) -> None:
-    """What the child does; arguments are those of `stages.speakers`."""
+    """What the child does; `child.arguments` are those of `stages.speakers`."""
     player = _Player(child)
     try:
         player.run()
+    except _Stuck as stuck:
+        # PortAudio waits in the driver, and would wait there again when Python ends.
+        child.fail(stuck)
+        os._exit(1)
     finally:
         player.end()
+
+
+class _Stuck(DeviceError):
+    """The driver does not let go of us: only the end of the process helps."""
 
 
 class _Loader:
@@ -61,51 +91,82 @@ class _Loader:
         self._done: dict[str, NDArray[np.int16]] = {}
         self._wanted: Track | None = None
         self._wake = threading.Event()
-        self.failed: dict[str, str] = {}
+        self._failed: deque[tuple[Track, str]] = deque()
         threading.Thread(target=self._work, name="loader", daemon=True).start()
 
     def __call__(self, track: Track) -> NDArray[np.int16] | None:
-        """The stems, or None while they are on their way."""
+        """The stems, or None while they are on their way. Never waits."""
         stems = self._done.get(track.id)
         if stems is None:
             self.want(track)
         return stems
 
-    def want(self, track: Track | None) -> None:
+    def want(self, track: Track) -> None:
         """Fetch this one next."""
-        if track is None or track.id in self._done or track.id in self.failed:
-            return
-        self._wanted = track
-        self._wake.set()
+        if track.id not in self._done:
+            self._wanted = track
+            self._wake.set()
+
+    def failed(self) -> tuple[Track, str] | None:
+        """A track that cannot be decoded, and why; each is told once."""
+        return self._failed.popleft() if self._failed else None
 
     def _work(self) -> None:
-        from crowdstream.music.library import load_stems  # noqa: PLC0415
+        from crowdstream.music.library import load_stems
 
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        broken: set[str] = set()
         while True:
             self._wake.wait()
             self._wake.clear()
             track = self._wanted
-            if track is None or track.id in self._done:
+            if track is None or track.id in self._done or track.id in broken:
                 continue
             try:
                 stems = load_stems(track, self._rate)
-            except Exception as error:  # noqa: BLE001  a broken file costs one track, not the show
-                self.failed[track.id] = str(error)
+            except Exception as error:  # a broken file costs one track, not the show
+                broken.add(track.id)
+                self._failed.append((track, str(error)))
                 continue
             while len(self._done) >= KEPT_TRACKS:
                 del self._done[next(iter(self._done))]
             self._done[track.id] = stems
 
 
+class _Teller:
+    """Sends the newest facts on a thread of its own: a daemon that hangs holds up nobody."""
+
+    def __init__(self, child: ChildSide) -> None:
+        self._child = child
+        self._newest: dict[str, Any] | None = None
+        self._events: deque[dict[str, Any]] = deque(maxlen=WAITING_EVENTS)
+        self._wake = threading.Event()
+        threading.Thread(target=self._work, name="teller", daemon=True).start()
+
+    def tell(self, facts: dict[str, Any], events: Sequence[dict[str, Any]]) -> None:
+        """Replaces what was not sent yet; events are kept."""
+        self._events.extend(events)
+        self._newest = facts
+        self._wake.set()
+
+    def _work(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            facts, self._newest = self._newest, None
+            if facts is None:
+                continue
+            events: list[Any] = []
+            while self._events:
+                events.append(self._events.popleft())
+            self._child.send({"playing": {**facts, "events": events}})
+
+
 class _Player:
     """Everything the process holds."""
 
     def __init__(self, child: ChildSide) -> None:
-        from crowdstream.music.compose import builtin_library  # noqa: PLC0415
-        from crowdstream.music.library import read_library  # noqa: PLC0415
-
         self._child = child
         given: Mapping[str, Any] = child.arguments
         self._settings = OutputSettings(
@@ -116,194 +177,308 @@ class _Player:
         self._rate = self._settings.rate
         self._clocked = bool(given["clocked"])
         self._trim = np.float32(10.0 ** (float(given["trim_db"]) / 20.0))
-        folder = given["library"]
-        if folder is None:
-            tracks = builtin_library(Path(str(given["cache"])) / "music")
-        else:
-            tracks, complaints = read_library(Path(str(folder)))
-            for complaint in complaints:
-                print(complaint, flush=True)
-            if not tracks:
-                raise DeviceError(f"{folder}: holds no track that can be played")
+        self._tracks = _tracks(given["library"], Path(str(given["cache"])))
+        self._rules = Rules(**dict(given["rules"]))
         self._loader = _Loader(self._rate)
         self._mixer = Mixer(
-            tracks, self._loader, rate=self._rate, seed=int(given["seed"]),
-            rules=Rules(**dict(given["rules"])),
+            self._tracks, self._loader, rate=self._rate, seed=int(given["seed"]),
+            rules=self._rules,
         )  # fmt: skip
+        self._wishes: deque[tuple[int, Mix]] = deque(maxlen=16)
+        """From the control thread to the thread that renders."""
+
         self._ring = SoundRing(int(float(given["ring_seconds"]) * self._rate), QUANTUM)
+        self._clock = HeardClock(self._rate, time.monotonic())
         self._output: Output | None = None
-        self._looked_at = -REOPEN_SECONDS
+        """Set by the device thread only."""
+
+        self._asked_at = 0.0
+        """When the card was last seen to ask."""
+
+        self._calls_seen = 0
         self._why_silent = ""
+        self._stuck = ""
+        self._looked = threading.Event()
+        self._fading = False
         self._ending = threading.Event()
-        self._silent_from = time.monotonic()
-        self._silent_base = 0
         self._seq = 0
-        self._direct = np.zeros((QUANTUM, 2), np.float32)
-        self._direct_left = 0
+        self._quantum = np.zeros((QUANTUM, 2), np.float32)
+        self._left_over = 0
+
+    # ---- control thread ------------------------------------------------------------------------
 
     def run(self) -> None:
         """Open, be ready, play until the daemon says otherwise."""
+        sys.setswitchinterval(0.001)
+        _lock_memory()
         self._warm_up()
-        self._look_for_device()
+        self._clock = HeardClock(self._rate, time.monotonic())
+        device = threading.Thread(target=self._look_after_device, name="device", daemon=True)
+        device.start()
+        if not self._looked.wait(FIRST_LOOK_SECONDS):
+            self._say_silent("the sound card does not answer")
         rendering = threading.Thread(target=self._render, name="render", daemon=True)
         rendering.start()
+        # From here on hardly anything makes garbage in circles, and nobody tidies up by chance.
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        output = self._output
         self._child.ready(
             {
-                "output": self._output.name if self._output is not None else None,
+                "output": output.name if output is not None else None,
                 "why": self._why_silent,
                 "rate": self._rate,
             }
         )
-        # From here on nothing makes garbage in circles; a collection would be a hiccup.
-        gc.collect()
-        gc.freeze()
-        gc.disable()
-        tell_at = time.monotonic()
+        self._control(device, rendering)
+
+    def _control(self, *threads: threading.Thread) -> None:
+        teller = _Teller(self._child)
+        tell_at = tidy_at = time.monotonic()
         while True:
             message = self._child.receive(max(0.0, tell_at - time.monotonic()))
             if message is not None and "mix" in message.header:
                 self._take(message.header["mix"])
             now = time.monotonic()
-            if now >= tell_at:
-                tell_at = max(tell_at + TELL_SECONDS, now - TELL_SECONDS)
-                if not rendering.is_alive():
-                    raise DeviceError("the render thread has ended")
-                self._watch_device(now)
-                self._loader.want(self._mixer.prefetch())
-                self._tell(now)
+            if now < tell_at:
+                continue
+            tell_at = max(tell_at + TELL_SECONDS, now)
+            if self._stuck:
+                raise _Stuck(self._stuck)
+            for thread in threads:
+                if not thread.is_alive():
+                    raise CrowdstreamError(f"the {thread.name} thread has ended")
+            self._look_after_tracks()
+            self._tell(teller, now)
+            if now >= tidy_at:
+                tidy_at = now + TIDY_SECONDS
+                gc.collect()
 
     def end(self) -> None:
-        """Let go of the device."""
+        """Fade out and let go of the device."""
+        output = self._output
+        if output is not None and not self._stuck:
+            self._fading = True
+            heard = FADE_OUT_SECONDS + self._ring.capacity / self._rate + output.latency
+            self._ending.wait(heard + 0.05 if self._clocked else 0.0)
         self._ending.set()
-        if self._output is not None:
-            self._output.close()
+        if output is not None and not self._stuck:
+            output.close()
 
     def _warm_up(self) -> None:
-        """Wait for the first track, so that ready means that there is something to hear."""
+        """Wait for the first track, so that ready means that there is something to hear.
+
+        A mixer that nobody hears plays a little of it: what is slow the first time was slow then.
+        """
+        first = self._mixer.prefetch()
         until = time.monotonic() + 20.0
-        while time.monotonic() < until:
-            first = self._mixer.prefetch()
-            if first is None:
+        while first is not None and time.monotonic() < until:
+            stems = self._loader(first)
+            if stems is not None:
+                unheard = Mixer([first], self._loader, rate=self._rate, rules=self._rules)
+                for _ in range(20):
+                    unheard.render(self._quantum)
+                unheard.playing()
                 return
-            self._loader.want(first)
-            if first.id in self._loader.failed:
+            if self._look_after_tracks():
                 return
             time.sleep(0.01)
 
+    def _look_after_tracks(self) -> bool:
+        """Fetch what comes next, leave out what is broken; True if something was.
+
+        Raises:
+            MediaError: no track can be decoded.
+        """
+        failed = self._loader.failed()
+        if failed is not None:
+            track, why = failed
+            print(f"{track.title} is left out: {why}", flush=True)
+            if not self._mixer.give_up(track) and not self._mixer.heard():
+                raise MediaError("no track of the library can be decoded")
+        wanted = self._mixer.prefetch()
+        if wanted is not None:
+            self._loader.want(wanted)
+        return failed is not None
+
+    def _take(self, facts: Any) -> None:
+        mix = Mix(**{**facts, "gains": tuple(facts["gains"])})
+        self._wishes.append((max(0, int(self._clock.heard_at(mix.at))), mix))
+
+    def _tell(self, teller: _Teller, now: float) -> None:
+        """What is heard, as the mixer knows it: of the newest quantum in the ring."""
+        self._seq += 1
+        clock, output = self._clock, self._output
+        playing = self._mixer.playing(seq=self._seq, start=0.0)
+        facts = asdict(playing) | {
+            "captured_at": clock.when_heard(playing.sample),
+            "underruns": self._ring.underruns,
+            "why_silent": self._why_silent,
+        }
+        if output is None:
+            facts["state"] = "silent"
+        else:
+            facts["callback_age"] = max(0.0, now - self._asked_at)
+        events = [
+            asdict(event) | {"t": clock.when_heard(event.t * self._rate)}
+            for event in self._mixer.events()
+        ]
+        teller.tell(facts, events)
+
+    # ---- render thread -------------------------------------------------------------------------
+
     def _render(self) -> None:
-        """Keep the ring full; without a device let time pass as if there were one."""
-        with contextlib.suppress(OSError, AttributeError):
-            os.sched_setscheduler(
-                threading.get_native_id(), os.SCHED_FIFO, os.sched_param(40)
-            )
-        mixer, ring, trim = self._mixer, self._ring, self._trim
+        """Keep the ring full; without a card let time pass as if there were one."""
+        with contextlib.suppress(OSError, AttributeError):  # where the limits allow it
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(40))
+        ring = self._ring
         while not self._ending.is_set():
-            if self._output is None:
-                self._pass_time(ring)
-            elif not self._clocked:
-                time.sleep(0.05)  # the callback renders
+            if self._output is not None and not self._clocked:
+                time.sleep(0.05)  # the card's own thread renders
                 continue
+            self._keep_time()
             quantum = ring.room()
             if quantum is None:
                 time.sleep(RENDER_PAUSE_SECONDS)
                 continue
-            mixer.render(quantum)
-            np.multiply(quantum, trim, out=quantum)
+            self._next_quantum(quantum)
             ring.commit()
 
-    def _pass_time(self, ring: SoundRing) -> None:
-        """Take from the ring what a sound card would have taken by now."""
-        due = self._silent_base + int((time.monotonic() - self._silent_from) * self._rate)
-        while ring.read + QUANTUM <= min(due, ring.written):
-            ring.read += QUANTUM
+    def _keep_time(self) -> None:
+        """See what the card has taken; without one, take away what it would have taken."""
+        ring, clock, calls = self._ring, self._clock, self._ring.calls
+        now = time.monotonic()
+        if calls != self._calls_seen:
+            self._calls_seen, self._asked_at = calls, now
+            if ring.is_open:
+                clock.observe(ring.read, now)
+                return
+            if self._output is not None:
+                ring.open()
+                return
+        if not ring.is_open:
+            due = clock.taken_at(now) - ring.read
+            if due > LOST_TIME_SECONDS * self._rate:
+                clock.observe(ring.read, now)
+            elif due >= 1.0:
+                ring.skip(int(due))
+
+    def _next_quantum(self, out: NDArray[np.float32]) -> None:
+        mixer = self._mixer
+        while self._wishes:
+            sample, mix = self._wishes.popleft()
+            mixer.take(mix, sample=sample)
+        if self._fading:
+            self._fading = False
+            mixer.fade_to(0.0, FADE_OUT_SECONDS)
+        mixer.render(out)
+        np.multiply(out, self._trim, out=out)
 
     def _fill(self, out: NDArray[np.float32]) -> None:
-        """The sound card's thread wants a block. Realtime-safe: yes"""
-        if self._clocked:
-            self._ring.take(out)
-            return
-        # An unclocked sink (a file) takes blocks as fast as it can: render right here.
+        """Instead of the ring, for a sink without a clock: it takes as fast as this can render."""
+        left, right = (channel - 1 for channel in self._settings.channels)
+        out.fill(0.0)
         done, wanted = 0, out.shape[0]
         while done < wanted:
-            if self._direct_left == 0:
-                self._mixer.render(self._direct)
-                np.multiply(self._direct, self._trim, out=self._direct)
-                self._direct_left = QUANTUM
-                self._ring.written += QUANTUM
-            count = min(wanted - done, self._direct_left)
-            begin = QUANTUM - self._direct_left
-            out[done : done + count, :2] = self._direct[begin : begin + count]
-            self._direct_left -= count
+            if self._left_over == 0:
+                self._next_quantum(self._quantum)
+                self._left_over = QUANTUM
+            count = min(wanted - done, self._left_over)
+            begin = QUANTUM - self._left_over
+            out[done : done + count, left] = self._quantum[begin : begin + count, 0]
+            out[done : done + count, right] = self._quantum[begin : begin + count, 1]
+            self._left_over -= count
             done += count
-        self._ring.read += wanted
+        self._asked_at = time.monotonic()
+        self._clock.observe(self._mixer.position - self._left_over, self._asked_at)
 
-    def _watch_device(self, now: float) -> None:
-        """Notice a device that is lost, and look for one while there is none."""
-        output = self._output
-        if output is not None:
-            lost_after = max(LOST_SECONDS, 4.0 * self._settings.block_samples / self._rate)
-            if output.age() <= lost_after:
-                return
-            self._lose(f"{output.name} has not asked for sound for {output.age():.2f} s")
-            if not output.close():
-                # PortAudio is stuck in the driver: only the end of the process helps.
-                raise DeviceError(f"{output.name} does not let go; the player begins anew")
-            with contextlib.suppress(Exception):
-                refresh(load_portaudio())
-        if now - self._looked_at >= REOPEN_SECONDS:
-            self._look_for_device()
+    # ---- device thread -------------------------------------------------------------------------
+
+    def _look_after_device(self) -> None:
+        """Open the card; when it is lost, let go of it and look until it is there again."""
+        lost_after = max(LOST_SECONDS, 4.0 * self._settings.block_samples / self._rate)
+        while not self._ending.is_set():
+            if self._output is None:
+                self._look_for_device()
+                self._looked.set()
+                self._ending.wait(REOPEN_SECONDS if self._output is None else TELL_SECONDS)
+                continue
+            age = time.monotonic() - self._asked_at
+            if age > lost_after:
+                self._lose(self._output, age)
+            else:
+                self._ending.wait(TELL_SECONDS)
 
     def _look_for_device(self) -> None:
-        self._looked_at = time.monotonic()
         try:
-            if self._output is None and self._why_silent:
-                refresh(load_portaudio())
-            output = Output(self._settings, self._fill)
+            with _quietly():
+                if self._looked.is_set():
+                    refresh(load_portaudio())
+                # It counts as having asked, so that a card that never asks is lost in its time.
+                self._asked_at = time.monotonic() + REOPEN_SECONDS
+                output = Output(self._settings, self._ring, None if self._clocked else self._fill)
         except DeviceError as error:
-            if not self._why_silent:
-                self._lose(str(error))
-            self._why_silent = str(error)
+            self._say_silent(str(error))
             return
+        self._clock.latency = output.latency
         self._output = output
         self._why_silent = ""
         print(f"sound goes to {output.name}, {self._rate} Hz", flush=True)
 
-    def _lose(self, why: str) -> None:
-        self._silent_base = self._ring.read
-        self._silent_from = time.monotonic()
+    def _lose(self, output: Output, age: float) -> None:
+        """Time goes on from where the card was; nothing is rendered twice or left out."""
         self._output = None
+        self._ring.close()
+        self._say_silent(f"{output.name} has not asked for sound for {age:.2f} s")
+        with _quietly():
+            let_go = output.close()
+        if not let_go:
+            self._stuck = f"{output.name} does not let go; the player begins anew"
+
+    def _say_silent(self, why: str) -> None:
+        """Once for each time that the sound goes away; the newest cause is kept for who asks."""
+        if not self._why_silent:
+            print(f"no sound: {why}; keeping time silently", flush=True)
         self._why_silent = why
-        print(f"no sound: {why}; keeping time silently", flush=True)
 
-    def _heard_now(self, now: float) -> float:
-        """The sample of the mix that is heard at `now`."""
-        output, ring = self._output, self._ring
-        if output is None:
-            return self._silent_base + (now - self._silent_from) * self._rate
-        since = min(now - output.called_at, 0.1)
-        return ring.read + (since - output.latency) * self._rate
 
-    def _take(self, facts: Any) -> None:
-        mix = Mix(**{**facts, "gains": tuple(facts["gains"])})
-        now = time.monotonic()
-        sample = self._heard_now(now) + (mix.at - now) * self._rate
-        self._mixer.take(mix, sample=int(max(0.0, sample)))
+def _tracks(folder: Any, cache: Path) -> Sequence[Track]:
+    """What may be played: a library's, or the built-in music.
 
-    def _tell(self, now: float) -> None:
-        """Send what is heard, as the mixer knows it: of the newest quantum in the ring."""
-        self._seq += 1
-        playing = self._mixer.playing(seq=self._seq, start=0.0)
-        ahead = (playing.sample - self._heard_now(now)) / self._rate
-        facts = asdict(playing) | {"captured_at": now + ahead}
-        output = self._output
-        if output is None:
-            facts["state"] = "silent"
-        else:
-            facts["callback_age"] = output.age()
-        facts["underruns"] = self._ring.underruns
-        facts["events"] = [
-            {**asdict(event), "t": now + ahead - (playing.captured_at - event.t)}
-            for event in self._mixer.events()
-        ]
-        facts["why_silent"] = self._why_silent
-        self._child.send({"playing": facts})
+    Raises:
+        MediaError: there is nothing.
+    """
+    from crowdstream.music.compose import builtin_library
+    from crowdstream.music.library import read_library
+
+    if folder is None:
+        return builtin_library(cache / "music")
+    tracks, complaints = read_library(Path(str(folder)))
+    for complaint in complaints:
+        print(complaint, flush=True)
+    if not tracks:
+        raise MediaError(f"{folder}: holds no track that can be played")
+    return tracks
+
+
+def _lock_memory() -> None:
+    """Nothing that is in memory leaves it again, where the limits allow that without a bound."""
+    if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
+        return
+    current_future_and_when_touched = 1 | 2 | 4
+    ctypes.CDLL(None, use_errno=True).mlockall(current_future_and_when_touched)
+
+
+@contextlib.contextmanager
+def _quietly() -> Any:
+    """The libraries of the sound servers complain on stderr each time they look for one."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

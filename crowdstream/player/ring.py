@@ -1,68 +1,201 @@
 """Sound on its way to the card: one thread writes, the card's callback reads, nobody waits.
 
-Two counters that only grow, one per side; each is written by one thread and read by the other.
-A quantum is whole before the counter says so, and under CPython's lock a counter is never torn.
+The reader is a C function: it needs no turn of the interpreter, so nothing that Python does, and
+no thread that holds the interpreter while it is not given the processor, can make it late.
+
+The counters and the sound lie in one piece of memory, whose address is all that the callback is
+given. Each counter is written by one side and only grows; a quantum is whole before the counter
+says so.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
+from numba.extending import intrinsic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+# Places of the numbers before the sound.
+_CAPACITY, _WIDTH, _LEFT, _RIGHT, _OPEN = range(5)
+_WRITTEN, _READ, _MISSING, _UNDERRUNS, _CALLS, _LATE = 8, 16, 17, 18, 19, 20
+_HEAD: Final = 24
+"""The writer's number and the reader's lie in different lines of the processor's cache."""
+
+_OUTPUT_UNDERFLOW: Final = 4
+"""PortAudio's flag: something was missing at the card before this block."""
+
+_SOUND: Final = types.CPointer(types.float32)  # type: ignore[no-untyped-call]
+_MEMORY: Final = types.CPointer(types.int64)  # type: ignore[no-untyped-call]
+
+
+@intrinsic
+def _fence(typing: Any) -> Any:  # noqa: ARG001  numba hands it over by name
+    """Reads and writes before it happen before those after it, on any processor."""
+
+    def make(context: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+        builder.fence("acq_rel")
+        return context.get_dummy_value()
+
+    return types.void(), make
+
+
+@njit("void(int64[::1], float32[:,::1])", cache=True, nogil=True)
+def _take(memory: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+    """Fill a block of the card. Realtime-safe: yes"""
+    wanted = out.shape[0]
+    left, right = memory[_LEFT], memory[_RIGHT]
+    if memory[_WIDTH] > 2 or left != 0 or right != 1:
+        out[:, :] = np.float32(0.0)
+    there = np.int64(0)
+    if memory[_OPEN]:
+        there = min(np.int64(wanted), memory[_WRITTEN] - memory[_READ])
+        _fence()  # type: ignore[call-arg]
+        capacity = memory[_CAPACITY]
+        sound = memory[_HEAD:].view(np.float32)
+        place = memory[_READ] % capacity
+        for i in range(there):
+            out[i, left] = sound[2 * place]
+            out[i, right] = sound[2 * place + 1]
+            place += 1
+            if place == capacity:
+                place = 0
+        _fence()
+        memory[_READ] += there
+        if there < wanted:
+            memory[_MISSING] += wanted - there
+            memory[_UNDERRUNS] += 1
+    for i in range(there, wanted):
+        out[i, left] = np.float32(0.0)
+        out[i, right] = np.float32(0.0)
+    memory[_CALLS] += 1
+
+
+@cfunc(
+    types.intc(
+        types.voidptr, _SOUND, types.ulong, types.voidptr, types.ulong, _MEMORY
+    ),
+    cache=True,
+)  # fmt: skip
+def _asked(
+    _sound_in: Any, out: Any, samples: int, _time: Any, flags: int, memory: Any
+) -> int:
+    """PortAudio's callback; `memory` is that of a ring. Realtime-safe: yes"""
+    head = carray(memory, (_HEAD,))
+    if flags & _OUTPUT_UNDERFLOW and head[_OPEN]:
+        head[_LATE] += 1
+    _take(carray(memory, (_HEAD + head[_CAPACITY],)), carray(out, (samples, head[_WIDTH])))
+    return 0
+
+
+CALLBACK_ADDRESS: Final = int(_asked.address or 0)
+"""A `PaStreamCallback` whose user data is `SoundRing.address`."""
+
 
 class SoundRing:
-    """Stereo samples between the render thread and the callback."""
+    """Stereo samples between the render thread and the card."""
 
     def __init__(self, samples: int, quantum: int) -> None:
-        """Holds `samples`, rounded up to whole quanta (at least two)."""
+        """Holds `samples`, rounded up to whole quanta (at least two); closed at first."""
         quanta = max(2, -(-samples // quantum))
         self.capacity = quanta * quantum
         self._quantum = quantum
-        self._sound = np.zeros((self.capacity, 2), np.float32)
-        self._quanta = [self._sound[i * quantum : (i + 1) * quantum] for i in range(quanta)]
-        self.written = 0
-        """Samples that the writer has finished."""
-        self.read = 0
-        """Samples that the reader has taken, missing ones not counted."""
-        self.missing = 0
-        """Samples of silence that the reader put in because nothing was there."""
-        self.underruns = 0
-        """How many times that happened."""
+        # One number of 64 bits is one stereo sample.
+        self._memory = np.zeros(_HEAD + self.capacity, np.int64)
+        self._memory[_CAPACITY] = self.capacity
+        sound = self._memory[_HEAD:].view(np.float32).reshape(-1, 2)
+        self._quanta = [sound[i * quantum : (i + 1) * quantum] for i in range(quanta)]
+        self.route((1, 2))
+
+    @property
+    def address(self) -> int:
+        """Of the memory that the callback reads; it lives as long as this ring."""
+        return int(self._memory.ctypes.data)
+
+    def route(self, channels: tuple[int, int], width: int = 2) -> None:
+        """Left and right go to these of the card's `width` channels, counted from 1.
+
+        Only while no card reads.
+        """
+        self._memory[_LEFT], self._memory[_RIGHT] = channels[0] - 1, channels[1] - 1
+        self._memory[_WIDTH] = width
+
+    # ---- the writer ----------------------------------------------------------------------------
 
     def room(self) -> NDArray[np.float32] | None:
         """Where the next quantum goes, or None while the ring is full. Realtime-safe: yes"""
-        if self.written - self.read > self.capacity - self._quantum:
+        written = self._memory[_WRITTEN]
+        if written - self._memory[_READ] > self.capacity - self._quantum:
             return None
-        return self._quanta[(self.written // self._quantum) % len(self._quanta)]
+        quantum: NDArray[np.float32] = self._quanta[(written // self._quantum) % len(self._quanta)]
+        return quantum
 
     def commit(self) -> None:
         """The quantum from `room` is whole. Realtime-safe: yes"""
-        self.written += self._quantum
+        self._memory[_WRITTEN] += self._quantum
+
+    def open(self) -> None:
+        """From now on the card takes from here; before, it gets silence."""
+        self._memory[_OPEN] = 1
+
+    def close(self) -> None:
+        """The card gets silence; who keeps time calls `skip`."""
+        self._memory[_OPEN] = 0
+
+    def skip(self, samples: int) -> int:
+        """Take so many samples away that nobody hears, at most what is there; how many it were.
+
+        Only while the ring is closed.
+        """
+        taken = max(0, min(samples, self.filled))
+        self._memory[_READ] += taken
+        return taken
+
+    # ---- what both may ask ---------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        """The card takes from here."""
+        return bool(self._memory[_OPEN])
 
     @property
     def filled(self) -> int:
         """Samples that wait to be read."""
-        return self.written - self.read
+        return int(self._memory[_WRITTEN] - self._memory[_READ])
+
+    @property
+    def written(self) -> int:
+        """Samples that the writer has finished."""
+        return int(self._memory[_WRITTEN])
+
+    @property
+    def read(self) -> int:
+        """Samples that were taken; what was missing is not counted."""
+        return int(self._memory[_READ])
+
+    @property
+    def missing(self) -> int:
+        """Samples of silence that the card got because nothing was there."""
+        return int(self._memory[_MISSING])
+
+    @property
+    def underruns(self) -> int:
+        """How many blocks were not whole, or came to the card too late."""
+        return int(self._memory[_UNDERRUNS] + self._memory[_LATE])
+
+    @property
+    def calls(self) -> int:
+        """How often the card has asked."""
+        return int(self._memory[_CALLS])
+
+    # ---- the reader ----------------------------------------------------------------------------
 
     def take(self, out: NDArray[np.float32]) -> None:
-        """Fill `out`, shape (n, 2 or more), from channel 0 on. Realtime-safe: yes
+        """What the card's callback does, for a reader in Python. Realtime-safe: yes
 
-        What is not there is silence, and counted.
+        `out`, of shape (samples, width), gets what is there and silence for the rest.
         """
-        wanted = out.shape[0]
-        there = min(wanted, self.written - self.read)
-        done = 0
-        while done < there:
-            begin = (self.read + done) % self.capacity
-            count = min(there - done, self.capacity - begin)
-            out[done : done + count, :2] = self._sound[begin : begin + count]
-            done += count
-        self.read += there
-        if there < wanted:
-            out[there:, :2] = 0.0
-            self.missing += wanted - there
-            self.underruns += 1
+        _take(self._memory, out)

@@ -1,0 +1,194 @@
+"""A sound card that is none, but keeps time: a private JACK server with its dummy driver.
+
+For tests of everything that has to do with time. The server takes a name of its own, so that any
+number of tests may run beside each other, and beside a server that plays for people.
+
+    with JackServer("test-1") as server:
+        with server.recording(seconds=10.0) as recording:
+            ...
+        sound = recording.sound()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+START_SECONDS: Final = 10.0
+_SHARED: Final = Path("/dev/shm")  # noqa: S108  where JACK itself leaves what it shares
+
+
+class JackServer:
+    """`jackd` with the dummy driver: two outputs, paced by the machine's clock."""
+
+    def __init__(self, name: str, *, rate: int = 44100, block_samples: int = 512) -> None:
+        """Starts nothing yet; `name` is its own among all servers of this machine."""
+        self.name = name
+        self.rate = rate
+        self.block_samples = block_samples
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @staticmethod
+    def missing() -> str:
+        """The packages that are missing for this, or empty."""
+        wanted = [] if shutil.which("jackd") else ["jackd2"]
+        try:
+            import jack  # noqa: F401
+        except (ImportError, OSError):
+            wanted.append("JACK-Client (pip)")
+        return " ".join(wanted)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client needs to find this server and no other."""
+        return {
+            "JACK_DEFAULT_SERVER": self.name,
+            "JACK_NO_START_SERVER": "1",
+            "JACK_NO_AUDIO_RESERVATION": "1",
+        }
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start it and wait until clients may come."""
+        command = [
+            "jackd", "-R", "-P", "70", "-n", self.name, "-d", "dummy", "-C", "0", "-P", "2",
+            "-r", str(self.rate), "-p", str(self.block_samples),
+        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            command, env={**os.environ, **self.environment}, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        until = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > until:
+                self.kill()
+                raise RuntimeError(f"jackd {self.name} does not start")
+
+    def _answers(self) -> bool:
+        done = subprocess.run(
+            ["jack_wait", "-s", self.name, "-w", "-t", "2"],
+            env={**os.environ, **self.environment}, capture_output=True, check=False, text=True,
+        )  # fmt: skip
+        return "server is available" in done.stdout
+
+    def kill(self) -> None:
+        """SIGKILL, and away with what it leaves in shared memory."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+        user = os.getuid()
+        for left in _SHARED.glob(f"jack*{user}_{self.name}_*"):
+            left.unlink(missing_ok=True)
+        shutil.rmtree(_SHARED / f"jack-{user}" / self.name, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def recording(self, seconds: float) -> Iterator[Recording]:
+        """Hear whatever plays, from its first sample, in a process of its own."""
+        recording = Recording(self, seconds)
+        try:
+            yield recording
+        finally:
+            recording.end()
+
+
+class Recording:
+    """What one client plays, as it reaches the card."""
+
+    def __init__(self, server: JackServer, seconds: float) -> None:
+        self._path = Path(tempfile.mkdtemp(prefix="jack-recording-")) / "sound.npy"
+        self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
+            [sys.executable, "-m", "crowdstream.testing.jack", str(seconds), str(self._path)],
+            env={**os.environ, **server.environment}, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+
+    def sound(self) -> NDArray[np.float32]:
+        """Ends the recording; shape (samples, 2), from the moment somebody began to play."""
+        import numpy as np
+
+        self._finish()
+        sound: NDArray[np.float32] = np.load(self._path)
+        return sound
+
+    def end(self) -> None:
+        """Forget everything."""
+        self._finish()
+        shutil.rmtree(self._path.parent, ignore_errors=True)
+
+    def _finish(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        self._process = None
+
+
+def record(seconds: float, path: Path) -> None:
+    """Be the recorder: connect to whoever plays, keep what comes until SIGTERM."""
+    import jack
+    import numpy as np
+
+    client: Any = jack.Client("recorder", no_start_server=True)
+    ins = [client.inports.register("left"), client.inports.register("right")]
+    sound = np.zeros((int(seconds * client.samplerate), 2), np.float32)
+    state = {"heard": 0, "connected": False, "end": False}
+
+    def hear(samples: int) -> None:
+        if not state["connected"]:
+            return
+        begin = state["heard"]
+        end = min(begin + samples, len(sound))
+        for side, port in enumerate(ins):
+            sound[begin:end, side] = port.get_array()[: end - begin]
+        state["heard"] = end
+
+    client.set_process_callback(hear)
+    signal.signal(signal.SIGTERM, lambda *_: state.update(end=True))
+    with client:
+        print("ready", flush=True)
+        while not state["end"]:
+            if not state["connected"]:
+                outs = [
+                    port for port in client.get_ports(is_audio=True, is_output=True)
+                    if not port.name.startswith(("recorder", "system"))
+                ]  # fmt: skip
+                if len(outs) >= 2:
+                    for out, into in zip(outs, ins, strict=False):
+                        client.connect(out, into)
+                    state["connected"] = True
+            time.sleep(0.01)
+    np.save(path, sound[: state["heard"]])
+
+
+if __name__ == "__main__":
+    record(float(sys.argv[1]), Path(sys.argv[2]))
