@@ -46,6 +46,11 @@ def parser() -> argparse.ArgumentParser:
     )
     for name in COMMANDS:
         import_module(f"crowdstream.commands.{name}").add(subcommands)
+    for command in subcommands.choices.values():
+        # People write it after the command as well.
+        command.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
     return top
 
 
@@ -75,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"crowdstream {arguments.command}: {where}{error.strerror}", file=sys.stderr)
+        print(f"crowdstream {arguments.command}: {where}{error.strerror or error}", file=sys.stderr)
         return 1
     except Exception as error:
         if arguments.debug:

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crowdstream.errors import ConfigError
 from crowdstream.programme import Programme
-from crowdstream.settings import mistakes_of, read_toml
+from crowdstream.registry import stage_names
+from crowdstream.settings import Keys, line_of, nearest, read_toml, sentence_of
 from crowdstream.stage import Places
 
 SYSTEM_CONFIG: Final = Path("/etc/crowdstream/config.toml")
@@ -65,12 +66,15 @@ class Config(Section):
     text: str = Field("", exclude=True)
     """The file as it was, to name lines."""
 
+    at_top: frozenset[str] = Field(frozenset(), exclude=True)
+    """Stages whose settings stand at the top: `[speakers]` is short for `[stages.speakers]`."""
 
-# Stages that people look for at the top level: `[speakers]` is `[stages.speakers]`.
-TOP_LEVEL_STAGES: Final = (
-    "camera", "video_file", "drawn_crowd", "measure_motion", "estimate_pose", "measure_energy",
-    "map_tempo", "crossfade_stems", "speakers", "wav_file", "osc_out", "report",
-)  # fmt: skip
+    def keys_of(self, stage: str) -> Keys:
+        """Where in the file the settings of a stage stand."""
+        return (stage,) if stage in self.at_top else ("stages", stage)
+
+
+_NOT_IN_THE_FILE: Final = frozenset(k for k, f in Config.model_fields.items() if f.exclude)
 
 
 def find_config(given: Path | None) -> Path | None:
@@ -87,46 +91,80 @@ def read_config(path: Path | None) -> Config:
     Raises:
         ConfigError: every mistake, one sentence each.
     """
-    if path is None:
-        return Config()
-    data, text = read_toml(path, "configuration")
-    mistakes = []
-    for reserved in ("path", "text"):
-        if reserved in data:
-            mistakes.append(f"{path}: {reserved}: no such setting")
-            del data[reserved]
-    stages = data.get("stages", {})
-    if isinstance(stages, dict):
-        for name in TOP_LEVEL_STAGES:
-            if name not in data:
-                continue
-            if name in stages:
-                mistakes.append(f"{path}: [{name}] and [stages.{name}] are both there; keep one")
-            stages[name] = data.pop(name)
-        data["stages"] = stages
-    try:
-        config = Config(**data)
-    except ValidationError as error:
-        mistakes += mistakes_of(error, Config, where=str(path), text=text)
-        raise ConfigError(*mistakes) from error
+    config, mistakes = examine_config(path)
     if mistakes:
         raise ConfigError(*mistakes)
-    return config.model_copy(update={"path": path, "text": text})
+    return config
+
+
+def examine_config(path: Path | None) -> tuple[Config, tuple[str, ...]]:
+    """What of config.toml can be used, and every mistake: for whoever looks for more than one.
+
+    The parts that are wrong are the defaults. A file that cannot be read at all is one mistake.
+    """
+    if path is None:
+        return Config(), ()
+    try:
+        data, text = read_toml(path, "configuration")
+    except ConfigError as error:
+        return Config(path=path), error.mistakes
+    mistakes: list[str] = []
+    at_top = _lift_stages(data, path, text, mistakes)
+    facts = {"path": path, "text": text, "at_top": at_top}
+    try:
+        return Config(**data, **facts), tuple(mistakes)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            first, *rest = detail["loc"]
+            if first == "stages" and rest and rest[0] in at_top:
+                detail["loc"] = tuple(rest)
+            mistakes.append(sentence_of(detail, Config, where=str(path), text=text, also=at_top))
+            data.pop(str(first), None)
+    return Config(**data, **facts), tuple(mistakes)
+
+
+def _lift_stages(
+    data: dict[str, Any], path: Path, text: str, mistakes: list[str]
+) -> frozenset[str]:
+    """Move the stages that stand at the top level into `stages`; tell of tables nobody knows.
+
+    `[speakers]` is what people write; `[stages.NAME]` is for stages that a recipe has named.
+    """
+    known = {key for key in Config.model_fields if key not in _NOT_IN_THE_FILE}
+    names = frozenset(stage_names())
+    stages = data.setdefault("stages", {})
+    lifted = set()
+    for name in [key for key in data if key not in known]:
+        value = data.pop(name)
+        line = line_of(text, (name,))
+        place = f"{path}, line {line}" if line is not None else str(path)
+        if name not in names:
+            mistakes.append(f"{place}: {name}: no such setting{nearest(name, known | names)}")
+        elif isinstance(stages, dict) and name in stages:
+            mistakes.append(f"{place}: [{name}] and [stages.{name}] are both there; keep one")
+        elif isinstance(stages, dict):
+            stages[name] = value
+            lifted.add(name)
+    return frozenset(lifted)
 
 
 def places_of(config: Config) -> Places:
     """This machine's folders: systemd's where it gives them, else the user's own."""
-    home = Path.home()
-    cache = os.environ.get("CACHE_DIRECTORY") or os.environ.get("CROWDSTREAM_CACHE")
-    state = os.environ.get("STATE_DIRECTORY") or os.environ.get("CROWDSTREAM_STATE")
+    cache = _folder(("CACHE_DIRECTORY", "CROWDSTREAM_CACHE"), "XDG_CACHE_HOME", ".cache")
+    state = _folder(("STATE_DIRECTORY", "CROWDSTREAM_STATE"), "XDG_STATE_HOME", ".local/state")
     if config.models_folder is not None:
         base = config.path.parent if config.path is not None else Path()
         models = base / config.models_folder
     else:
         beside = (config.path.parent if config.path is not None else Path()) / "models"
-        models = beside if beside.is_dir() else Path(state or home / ".local/state/crowdstream") / "models"
-    return Places(
-        cache=Path(cache or os.environ.get("XDG_CACHE_HOME") or home / ".cache") / ("" if cache else "crowdstream"),
-        state=Path(state) if state else home / ".local" / "state" / "crowdstream",
-        models=models,
-    )
+        models = beside if beside.is_dir() else state / "models"
+    return Places(cache=cache, state=state, models=models)
+
+
+def _folder(ours: tuple[str, str], users: str, default: str) -> Path:
+    """The first of systemd's folder, ours, and the user's own for all programs."""
+    given = os.environ.get(ours[0]) or os.environ.get(ours[1])
+    if given:
+        return Path(given.split(":")[0])  # systemd lists several where the unit names several
+    base = os.environ.get(users)
+    return (Path(base) if base else Path.home() / default) / "crowdstream"

@@ -26,6 +26,10 @@ class Control:
     le: float
     description: str
 
+    def __post_init__(self) -> None:
+        if not self.ge <= self.default <= self.le:
+            raise ValueError(f"a default of {self.default} is not between {self.ge} and {self.le}")
+
 
 @dataclass(slots=True)
 class Controls:
@@ -55,9 +59,7 @@ class Controls:
             raise UsageError(f"no control is called {address}; there are: {known}")
         if not math.isfinite(value) or not control.ge <= value <= control.le:
             self.refused += 1
-            raise UsageError(
-                f"{address}: {value} is not between {control.ge} and {control.le}"
-            )
+            raise UsageError(f"{address}: {value} is not between {control.ge} and {control.le}")
         self._values[address] = float(value)
 
     def value(self, address: str) -> float:

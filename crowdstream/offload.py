@@ -8,10 +8,13 @@ encoding, a file); what can hang in a driver belongs into a child (`crowdstream.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
+
+from crowdstream.errors import CrowdstreamError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,13 +35,21 @@ class Offload:
         """Run `function` on the thread and return what it returns, or raise what it raises.
 
         A cancelled call is not interrupted, only no longer waited for.
+
+        Raises:
+            CrowdstreamError: eight calls wait already, and nobody takes them.
         """
         if self._thread is None:
             self._thread = threading.Thread(target=self._work, name=self._name, daemon=True)
             self._thread.start()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
-        self._jobs.put_nowait((loop, future, lambda: function(*args, **kwargs)))
+        try:
+            self._jobs.put_nowait((loop, future, lambda: function(*args, **kwargs)))
+        except queue.Full:
+            raise CrowdstreamError(
+                f"{self._name}: its thread hangs, and too much work waits for it already"
+            ) from None
         result: R = await future
         return result
 
@@ -46,17 +57,16 @@ class Offload:
         """Let the thread end after what it is doing."""
         if self._thread is not None:
             self._thread = None
-            try:
+            # It is a daemon thread: what is stuck is left behind.
+            with contextlib.suppress(queue.Full):
                 self._jobs.put_nowait(None)
-            except queue.Full:
-                pass  # it is a daemon thread: what is stuck is left behind
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             loop, future, call = job
             try:
                 result, error = call(), None
-            except BaseException as raised:  # noqa: BLE001  handed to the caller, whatever it is
+            except BaseException as raised:
                 result, error = None, raised
             try:
                 loop.call_soon_threadsafe(_answer, future, result, error)
@@ -67,6 +77,9 @@ class Offload:
 def _answer(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
     if future.done():
         return
+    if isinstance(error, StopIteration):
+        # A future refuses it, and whoever waits would wait for ever.
+        error = RuntimeError(f"the work raised {error!r}")
     if error is not None:
         future.set_exception(error)
     else:

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from crowdstream.channel import WhenFull
 from crowdstream.config import Config
 from crowdstream.errors import ConfigError
-from crowdstream.recipe import Entry, OnFailure, Recipe
-from crowdstream.registry import load_stage, types_of
-from crowdstream.settings import mistakes_of, nearest
-from crowdstream.stage import AnyStage, StageConfig
+from crowdstream.recipe import Entry, OnFailure, Recipe, name_of
+from crowdstream.registry import load_stage, stage_names, types_of
+from crowdstream.settings import line_of, nearest, sentence_of
+from crowdstream.stage import RECIPE_WORDS, AnyStage, StageConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,15 @@ class Plan:
         return "\n".join(lines)
 
     def stage(self, name: str) -> PlannedStage:
-        """The stage of that name."""
-        return next(stage for stage in self.stages if stage.name == name)
+        """The stage of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        found = next((stage for stage in self.stages if stage.name == name), None)
+        if found is None:
+            raise KeyError(name)
+        return found
 
 
 def make_plan(
@@ -101,11 +108,11 @@ class _Planner:
         self._planned: dict[str, PlannedStage] = {}
 
     def plan(self) -> Plan:
-        names = [entry.name or entry.use.rpartition(":")[2] for entry in self._recipe.stage]
+        names = [name_of(entry) for entry in self._recipe.stage]
         above: str | None = None
         for number, (entry, name) in enumerate(zip(self._recipe.stage, names, strict=True), 1):
             where = f"{self._recipe.where}: stage {number} ({name})"
-            if name in self._planned:
+            if name in names[: number - 1]:
                 self._mistakes.append(f"{where}: a second stage of this name; give it a `name`")
                 continue
             try:
@@ -113,8 +120,9 @@ class _Planner:
                 types = types_of(stage)
             except ConfigError as error:
                 self._mistakes += [f"{where}: {mistake}" for mistake in error.mistakes]
+                above = name  # whoever takes from it is not blamed for that
                 continue
-            edges = self._edges(entry, stage, where, above, names)
+            edges = self._edges(entry, stage, where, above, names, number - 1)
             settings = self._settings(entry, name, stage, number - 1, where)
             if settings is not None:
                 self._planned[name] = PlannedStage(
@@ -133,8 +141,16 @@ class _Planner:
         )  # fmt: skip
 
     def _edges(
-        self, entry: Entry, stage: type[AnyStage], where: str, above: str | None, names: list[str]
+        self,
+        entry: Entry,
+        stage: type[AnyStage],
+        where: str,
+        above: str | None,
+        names: list[str],
+        index: int,
     ) -> tuple[Edge, ...]:
+        """Who feeds the stage, which is the one at `index` of `names`."""
+        earlier = names[:index]
         takes = types_of(stage).takes
         if not takes:
             if entry.from_ is not None:
@@ -144,23 +160,28 @@ class _Planner:
         if not feeders:
             self._mistakes.append(f"{where}: has nobody to take from; put a source above it")
         edges = []
-        for feeder in feeders:
-            if feeder not in names:
-                self._mistakes.append(f"{where}: from: no stage is called {feeder}{nearest(feeder, names)}")
+        for feeder in dict.fromkeys(feeders):
+            if feeders.count(feeder) > 1:
+                self._mistakes.append(f"{where}: from: {feeder} is named twice; once is enough")
+            if feeder in names and feeder not in earlier:
+                self._mistakes.append(f"{where}: from: {feeder} must stand above it")
+                continue
+            if feeder not in earlier:
+                self._mistakes.append(
+                    f"{where}: from: no stage is called {feeder}{nearest(feeder, earlier)}"
+                )
                 continue
             if feeder not in self._planned:
-                continue  # its own mistake is in the list, or it stands below
+                continue  # its own mistake is in the list
             sends = types_of(self._planned[feeder].stage).sends
-            if not any(issubclass(s, t) for s in sends for t in takes):
+            # All that a stage sends goes to everyone who takes from it.
+            if not sends or not all(issubclass(sent, takes) for sent in sends):
                 self._mistakes.append(
                     f"{where}: takes {_either(takes)}, but {feeder} gives {_either(sends)}"
                 )
             capacity = entry.inbox.capacity or stage.intake.capacity
             policy = entry.inbox.when_full or stage.intake.when_full
             edges.append(Edge(feeder, capacity, WhenFull.BLOCK if self._recipe.offline else policy))
-        below = [feeder for feeder in feeders if feeder in names and feeder not in self._planned]
-        if below and not self._mistakes:
-            self._mistakes.append(f"{where}: from: {below[0]} must stand above it")
         return tuple(edges)
 
     def _settings(
@@ -170,9 +191,7 @@ class _Planner:
         recipe_settings = _from_base(stage.Config, entry.settings, self._recipe.base)
         machine = self._config.stages.get(name, {})
         base = self._config.path.parent if self._config.path is not None else Path()
-        shared = {
-            section: getattr(self._config, section) for section in stage.Config.from_machine
-        }
+        shared = {section: getattr(self._config, section) for section in stage.Config.from_machine}
         settings = {
             **shared,
             **recipe_settings,
@@ -183,46 +202,49 @@ class _Planner:
             return stage.Config(**settings)
         except ValidationError as error:
             for detail in error.errors(include_url=False):
-                key = detail["loc"][0] if detail["loc"] else ""
-                one = ValidationError.from_exception_data(error.title, [_again(detail)])
-                if key in self._overrides.get(name, {}):
-                    self._mistakes += mistakes_of(one, stage.Config, where=f"command line: {name}")
-                elif key in machine:
-                    at = (name,) if f"[{name}]" in self._config.text else ("stages", name)
-                    self._mistakes += mistakes_of(
-                        one, stage.Config, where=str(self._config.path),
-                        text=self._config.text, at=at,
-                    )  # fmt: skip
-                else:
-                    self._mistakes += mistakes_of(
-                        one, stage.Config, where=where, text=self._recipe.text, at=("stage", index)
+                # What is wrong between several settings is laid to whoever changed the recipe.
+                keys = {detail["loc"][0]} if detail["loc"] else {*settings} - {*shared}
+                if keys & {*self._overrides.get(name, {})}:
+                    mistake = sentence_of(detail, stage.Config, where=f"command line: {name}")
+                elif keys & {*machine}:
+                    mistake = sentence_of(
+                        detail,
+                        stage.Config,
+                        where=f"{self._config.path}: {name}",
+                        text=self._config.text,
+                        at=self._config.keys_of(name),
                     )
+                else:
+                    mistake = sentence_of(
+                        detail,
+                        stage.Config,
+                        where=where,
+                        text=self._recipe.text,
+                        at=("stage", index),
+                        also=RECIPE_WORDS,
+                    )
+                self._mistakes.append(mistake)
             return None
 
     def _unused_settings(self, names: list[str]) -> None:
         """Settings for a stage that exists nowhere are a slip of the pen."""
-        from crowdstream.registry import stage_names  # noqa: PLC0415  only to name what is near
-
         known = set(names) | set(stage_names())
         for name in self._config.stages:
             if name not in known:
+                line = line_of(self._config.text, ("stages", name))
+                place = f"{self._config.path}, line {line}" if line else str(self._config.path)
                 self._mistakes.append(
-                    f"{self._config.path}: [stages.{name}]: no stage is called {name}"
-                    f"{nearest(name, sorted(known))}"
+                    f"{place}: stages.{name}: no stage is called {name}{nearest(name, known)}"
+                )
+        for name in self._overrides:
+            if name not in names:
+                self._mistakes.append(
+                    f"command line: the pipeline {self._recipe.name} has no stage {name}"
                 )
 
 
-def _again(detail: Any) -> Any:
-    """An error detail in the form that makes a ValidationError of it again."""
-    kind = detail["type"]
-    again = {"type": kind, "loc": detail["loc"], "input": detail.get("input")}
-    if "ctx" in detail:
-        again["ctx"] = detail["ctx"]
-    return again
-
-
 def _either(kinds: tuple[type, ...]) -> str:
-    return " or ".join(kind.__name__ for kind in kinds)
+    return " or ".join(kind.__name__ for kind in kinds) or "nothing"
 
 
 def _from_base(

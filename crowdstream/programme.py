@@ -6,7 +6,8 @@ lies in the middle.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
+import itertools
 import re
 from typing import NamedTuple, Self
 
@@ -63,7 +64,7 @@ class Programme(BaseModel):
             if not 0 <= intensity <= 1:
                 raise ValueError(f"{time}: an intensity of {intensity} is not between 0 and 1")
         minutes = self._minutes()
-        if any(b <= a for a, b in zip(minutes, minutes[1:], strict=False)):
+        if any(b <= a for a, b in itertools.pairwise(minutes)):
             raise ValueError("the points must follow each other within 24 hours")
         return self
 
@@ -72,12 +73,12 @@ class Programme(BaseModel):
         result: list[int] = []
         for time, _, _ in self.points:
             minute = minutes_of(time)
-            while result and minute <= result[-1] and minute + 1440 < result[0] + 1440:
+            if result and minute <= result[-1] and minute < result[0]:
                 minute += 1440
             result.append(minute)
         return result
 
-    def at(self, moment: datetime.datetime) -> Wanted:
+    def at(self, moment: dt.datetime) -> Wanted:
         """What is asked for at a local time: straight lines between the points, flat outside."""
         if not self.points:
             return Wanted(self.bpm, self.intensity)

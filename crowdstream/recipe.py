@@ -46,6 +46,11 @@ class Entry(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
+def name_of(entry: Entry) -> str:
+    """The name that the rest of the recipe calls a stage by: its own, else what it uses."""
+    return entry.name or entry.use.rpartition(":")[2]
+
+
 class Recipe(BaseModel):
     """A whole chain."""
 
@@ -107,8 +112,7 @@ def find_recipe(name: str, *, pipelines: Path | None, config: Path | None) -> Re
 
 def with_source(recipe: Recipe, use: str, settings: dict[str, Any]) -> Recipe:
     """The same chain with another source in the place of its first stage."""
-    old = recipe.stage[0]
-    old_name = old.name or old.use.rpartition(":")[2]
+    old_name = name_of(recipe.stage[0])
 
     def renamed(entry: Entry) -> Entry:
         if entry.from_ is None or old_name not in entry.from_:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import typing
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, packages_distributions
 from types import UnionType
 from typing import Final, get_args, get_origin
 
@@ -26,7 +26,7 @@ class StageTypes:
 
 
 def stage_names() -> dict[str, EntryPoint]:
-    """Every stage that is installed, by name; imports none.
+    """Every stage that is installed, by name; imports none of them.
 
     Raises:
         ConfigError: two packages bring the same name.
@@ -53,8 +53,8 @@ def load_stage(use: str) -> type[AnyStage]:
         module_name, _, attribute = use.partition(":")
         try:
             found = getattr(importlib.import_module(module_name), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"{use}: cannot be imported: {error}") from error
+        except Exception as error:  # a stranger's module may raise anything at import
+            raise ConfigError(f"{use}: cannot be imported: {_why(error)}") from error
     else:
         names = stage_names()
         if use not in names:
@@ -62,7 +62,7 @@ def load_stage(use: str) -> type[AnyStage]:
         try:
             found = names[use].load()
         except Exception as error:  # a stranger's module may raise anything at import
-            raise ConfigError(f"{use}: cannot be imported: {error}") from error
+            raise ConfigError(f"{use}: cannot be imported: {_why(error)}") from error
     if not (isinstance(found, type) and issubclass(found, AnyStage)):
         raise ConfigError(f"{use}: is not a stage")
     return found
@@ -85,4 +85,26 @@ def types_of(stage: type[AnyStage]) -> StageTypes:
 def _packets(annotation: object) -> tuple[type[Packet], ...]:
     if get_origin(annotation) in (typing.Union, UnionType):
         return tuple(kind for part in get_args(annotation) for kind in _packets(part))
-    return (annotation,) if isinstance(annotation, type) else (Packet,)
+    # A type variable, `Any` or a name in quotes says nothing: then it is any packet.
+    if isinstance(annotation, type) and issubclass(annotation, Packet):
+        return (annotation,)
+    return (Packet,)
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+
+
+def name_clashes() -> list[str]:
+    """Other installed packages that bring one of our three top-level names, one sentence each.
+
+    pip overwrites silently; while both are installed this is how it is seen. It reads the file
+    lists of all that is installed, which takes a moment: for `check` and `doctor`.
+    """
+    owners = packages_distributions()
+    return [
+        f"several packages bring a folder called {name}: {' and '.join(sorted(set(found)))};"
+        " give crowdstream an environment of its own"
+        for name in ("crowdstream", "stages", "pipelines")
+        if len(set(found := [*owners.get(name, ()), "crowdstream"])) > 1
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from pydantic import Field, field_validator
 
@@ -31,7 +33,7 @@ class EnergyCurveConfig(StageConfig):
         cls, points: tuple[tuple[float, float], ...]
     ) -> tuple[tuple[float, float], ...]:
         times = [time for time, _ in points]
-        if any(b <= a for a, b in zip(times, times[1:], strict=False)):
+        if any(b <= a for a, b in itertools.pairwise(times)):
             raise ValueError("the seconds of the points must rise")
         if any(not 0 <= energy <= 1 for _, energy in points):
             raise ValueError("an energy lies between 0 and 1")
@@ -60,7 +62,12 @@ class EnergyCurve(Source[Energy]):
             level = float(np.interp(at, times, levels))
             await outbox.send(
                 Energy(
-                    seq=seq, captured_at=begin + at, level=level, raw=level, speed=0.0,
-                    confidence=1.0, drive=level,
-                )  # fmt: skip
+                    seq=seq,
+                    captured_at=begin + at,
+                    level=level,
+                    raw=level,
+                    speed=0.0,
+                    confidence=1.0,
+                    drive=level,
+                )
             )

@@ -76,6 +76,7 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
         )
         self._seq = 0
         self._epoch = 0
+        self._pose_epoch = 0
 
     async def open(self) -> None:
         """Warm the kernels up, so that nothing compiles on the first beat."""
@@ -85,10 +86,12 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
 
     def process(self, packet: Motion | People, /) -> Energy:
         """Take what one eye saw."""
-        if packet.epoch != self._epoch:
-            self._epoch = packet.epoch
-            self._meter.jump()
+        self._epoch = packet.epoch
         if isinstance(packet, People):
+            # Only this eye's own: the other is quicker, and may be in the next epoch already.
+            if packet.epoch != self._pose_epoch:
+                self._pose_epoch = packet.epoch
+                self._meter.jump()
             reading = self._meter.take_people(
                 packet.keypoints, packet.ids, at=packet.captured_at, intensity=self._intensity()
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Final, Literal
 
 import numpy as np
 from pydantic import Field
@@ -18,15 +18,18 @@ from crowdstream.packets import (
     Gains,
     Motion,
     Packet,
-    People,
     Playing,
     Tempo,
     Tick,
 )
 from crowdstream.stage import Context, Inbox, Sink, StageConfig
 
-LINE_SECONDS = 0.1
-FLUSH_SECONDS = 1.0
+LINE_SECONDS: Final = 0.1
+FLUSH_SECONDS: Final = 1.0
+
+_begun: Final[dict[Path, float | None]] = {}
+"""Reports that this process has begun live, and when their time 0 was: a stage that is started
+again goes on writing where it was, and does not wipe the night so far."""
 
 
 class ReportConfig(StageConfig):
@@ -72,30 +75,36 @@ class Report(Sink[Packet]):
         self._written = 0
         self._full = False
         self._origin: float | None = None
-        self._next_line = 0.0
+        self._next_line: float | None = None
         self._flushed_at = 0.0
-        self._frame: Frame | None = None
         self._truth: Any = None
         self._aspect: float | None = None
         self._energy: Energy | None = None
         self._tempo: Tempo | None = None
         self._playing: Playing | None = None
         self._motion: Motion | None = None
-        self._people: People | None = None
 
     async def open(self) -> None:
         """Make the file, so that a folder that cannot be written is known at once."""
         target = self._part if self.context.offline else self._config.path
+        again = not self.context.offline and target.resolve() in _begun
 
         def make() -> IO[str]:
             target.parent.mkdir(parents=True, exist_ok=True)
-            return target.open("w", encoding="utf-8")
+            return target.open("a" if again else "w", encoding="utf-8")
 
         try:
             self._file = await self.context.offload(make)
         except OSError as error:
-            raise CrowdstreamError(f"{target}: cannot be written: {error.strerror}") from error
-        if self._config.header:
+            raise CrowdstreamError(
+                f"{self._config.path}: cannot be written: {error.strerror}"
+            ) from error
+        if again:
+            self._origin = _begun[target.resolve()]
+            self._written = target.stat().st_size
+        elif not self.context.offline:
+            _begun[target.resolve()] = None
+        if self._config.header and not again:
             self._add({"t": 0.0, "event": "show", "why": "begin", **self._config.header})
 
     async def run(self, inbox: Inbox[Packet | Tick]) -> None:
@@ -104,17 +113,11 @@ class Report(Sink[Packet]):
             if isinstance(packet, Tick):
                 continue
             now = packet.captured_at if self.context.offline else self.context.clock.now()
-            if self._origin is None:
-                self._origin = 0.0 if self.context.offline else now
-                self._next_line = now
-                self._flushed_at = now
+            if self._origin is None or self._next_line is None:
+                self._begin(now)
             # Lines are due before the packet that comes after them is taken in.
             if self._config.every == "tenth":
-                while now > self._next_line + 1e-9:
-                    self._line(self._next_line)
-                    self._next_line += LINE_SECONDS
-                    if now - self._next_line > 10.0:
-                        self._next_line = now  # nothing came for long; no line is invented
+                self._lines_until(now)
             elif (
                 self._energy is not None
                 and isinstance(packet, Energy | Frame)
@@ -126,20 +129,42 @@ class Report(Sink[Packet]):
             if now - self._flushed_at > FLUSH_SECONDS:
                 self._flushed_at = now
                 await self._flush()
-        if self._origin is not None and (self._config.every == "tenth" or self._energy):
-            at = self._energy.captured_at if self._energy else self._next_line
-            self._line(at if self._config.every == "frame" else self._next_line)
+        if self._next_line is not None and self._config.every == "tenth":
+            self._line(self._next_line)
+        elif self._energy is not None:
+            self._line(self._energy.captured_at)
         await self._flush()
         if self.context.offline:
             await self.context.offload(self._finish)
 
     async def close(self) -> None:
-        """A report that did not come to its end is not left behind (offline)."""
-        if self._file is not None:
-            file, self._file = self._file, None
-            file.close()
-            if self.context.offline:
-                self._part.unlink(missing_ok=True)
+        """Live, what is still to be written; offline, a report without its end is not left."""
+        try:
+            if not self.context.offline:
+                await self._flush()
+        finally:
+            if self._file is not None:
+                file, self._file = self._file, None
+                file.close()
+                if self.context.offline:
+                    self._part.unlink(missing_ok=True)
+
+    def _begin(self, now: float) -> None:
+        """The first packet: the time from which the lines are counted."""
+        self._next_line = self._flushed_at = now
+        if self._origin is None:
+            self._origin = 0.0 if self.context.offline else now
+            if not self.context.offline:
+                _begun[self._config.path.resolve()] = now
+
+    def _lines_until(self, now: float) -> None:
+        due = now if self._next_line is None else self._next_line
+        while now > due + 1e-9:
+            self._line(due)
+            due += LINE_SECONDS
+            if now - due > 10.0:
+                due = now  # nothing came for long; no line is invented
+        self._next_line = due
 
     def _finish(self) -> None:
         if self._file is not None:
@@ -153,7 +178,7 @@ class Report(Sink[Packet]):
         text, self._lines = "".join(self._lines), []
         if self._full:
             return
-        self._written += len(text)
+        self._written += len(text.encode())
         if self._written > self._config.max_megabytes * 1e6:
             self._full = True
             self.context.log.warning("report_full", megabytes=self._config.max_megabytes)
@@ -186,13 +211,13 @@ class Report(Sink[Packet]):
             self._tempo = packet
         elif isinstance(packet, Motion):
             self._motion = packet
-        elif isinstance(packet, People):
-            self._people = packet
         elif isinstance(packet, Playing):
             self._playing = packet
             for event in packet.events:
                 at = event.t - (self._origin or 0.0)
-                self._add({"t": _round(at, 2), "event": event.event, "why": event.why, **event.facts})
+                self._add(
+                    {"t": _round(at, 2), "event": event.event, "why": event.why, **event.facts}
+                )
 
     def _line(self, at: float) -> None:
         energy, tempo, playing, truth = self._energy, self._tempo, self._playing, self._truth

@@ -11,9 +11,7 @@ from typing import Any
 from crowdstream.config import SYSTEM_CONFIG, Config, find_config, places_of, read_config
 
 
-def subcommand(
-    subcommands: Any, name: str, *, what: str, example: str
-) -> argparse.ArgumentParser:
+def subcommand(subcommands: Any, name: str, *, what: str, example: str) -> argparse.ArgumentParser:
     """A parser for one command, with an example in its help."""
     parser: argparse.ArgumentParser = subcommands.add_parser(
         name,
@@ -41,14 +39,18 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def the_config(arguments: argparse.Namespace, *, quiet: bool = False) -> Config:
     """Read the configuration that counts; say which, and warn of another one here."""
+    return read_config(the_path(arguments, quiet=quiet))
+
+
+def the_path(arguments: argparse.Namespace, *, quiet: bool = False) -> Path | None:
+    """The configuration that counts; say which, and warn of another one here."""
     path = find_config(arguments.config)
-    config = read_config(path)
     here = Path("config.toml")
     if not quiet:
         say(f"configuration: {path if path is not None else 'none found, defaults'}")
         if path is not None and here.is_file() and here.resolve() != path.resolve():
             say(f"note: {here.resolve()} is not read, for {path} comes first")
-    return config
+    return path
 
 
 def the_model(name: str, config: Config) -> str:
@@ -59,7 +61,7 @@ def the_model(name: str, config: Config) -> str:
         ConfigError: it is nothing that may be loaded.
     """
     if name not in ("none", "auto"):
-        from crowdstream.models import find_model  # noqa: PLC0415
+        from crowdstream.models import find_model
 
         find_model(name, places_of(config).models)
     return name

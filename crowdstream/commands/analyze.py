@@ -35,7 +35,9 @@ def add(subcommands: Any) -> None:
     parser.add_argument("--out", type=Path, default=Path("out"), metavar="DIR", help="default: out")
     parser.add_argument("--fps", type=float, metavar="N", help="analyse at most so many a second")
     parser.add_argument("--model", metavar="NAME|PATH|none", help="the pose model")
-    parser.add_argument("--no-pictures", action="store_true", help="only the lines, no page or plot")
+    parser.add_argument(
+        "--no-pictures", action="store_true", help="only the lines, no page or plot"
+    )
     add_config(parser)
     add_json(parser)
 
@@ -50,10 +52,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.model is not None:
         the_model(arguments.model, config)
     configure_log("warning", "console", sys.stderr)
-    from crowdstream.offline.analyze import analyze_video  # noqa: PLC0415
+    from crowdstream.offline.analyze import analyze_video
 
     line = LiveLine(sys.stderr) if sys.stderr.isatty() else None
-    failed: CrowdstreamError | None = None
+    worst = 0
     names = _names(arguments.video)
     try:
         for video in arguments.video:
@@ -68,13 +70,20 @@ def run(arguments: argparse.Namespace) -> int:
             try:
                 summary = asyncio.run(
                     analyze_video(
-                        video, config=config, places=places, log=get_log("analyze"), lines=lines,
-                        fps=arguments.fps, model=arguments.model, progress=progress,
-                    )  # fmt: skip
+                        video,
+                        config=config,
+                        places=places,
+                        log=get_log("analyze"),
+                        lines=lines,
+                        fps=arguments.fps,
+                        model=arguments.model,
+                        progress=progress,
+                    )
                 )
             except StageFailed as failure:
                 cause = failure.__cause__
                 failed = cause if isinstance(cause, CrowdstreamError) else failure
+                worst = max(worst, failed.exit_code)
                 if line is not None:
                     line.end()
                 say(f"crowdstream analyze: {failed}")
@@ -89,13 +98,13 @@ def run(arguments: argparse.Namespace) -> int:
                 _print(summary)
     finally:
         close_log()
-    return failed.exit_code if failed is not None else 0
+    return worst
 
 
 def _draw(lines: Path, stem: Path, video: Path) -> None:
-    from crowdstream.offline.page import write_page  # noqa: PLC0415
-    from crowdstream.offline.picture import write_picture  # noqa: PLC0415
-    from crowdstream.offline.show import read_show  # noqa: PLC0415
+    from crowdstream.offline.page import write_page
+    from crowdstream.offline.picture import write_picture
+    from crowdstream.offline.show import read_show
 
     show = read_show(lines)
     write_page(
@@ -123,10 +132,13 @@ def _print(summary: dict[str, Any]) -> None:
     def number(value: float | None, digits: int = 2) -> str:
         return "unknown" if value is None else f"{value:.{digits}f}"
 
-    print(f"{summary['video']}: {number(summary['seconds'], 1)} s at {number(summary['fps'], 1)} fps")
     print(
-        f"  energy {number(energy['mean'])} (p10 {number(energy['p10'])}, p90 {number(energy['p90'])}),"
-        f" confidence {number(energy['confidence'])}, eyes {' and '.join(summary['eyes']) or 'none'}"
+        f"{summary['video']}: {number(summary['seconds'], 1)} s at {number(summary['fps'], 1)} fps"
+    )
+    print(
+        f"  energy {number(energy['mean'])} (p10 {number(energy['p10'])},"
+        f" p90 {number(energy['p90'])}), confidence {number(energy['confidence'])},"
+        f" eyes {' and '.join(summary['eyes']) or 'none'}"
     )
     print(
         f"  people {number(people['median'], 0)} (at most {number(people['max'], 0)}),"

@@ -6,14 +6,25 @@ import argparse
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from crowdstream.commands import add_config, add_json, print_json, subcommand, the_config
-from crowdstream.config import Config, places_of
-from crowdstream.errors import ConfigError, CrowdstreamError
+from pydantic import ValidationError
+
+from crowdstream.clock import SystemClock
+from crowdstream.commands import add_config, add_json, print_json, say, subcommand, the_path
+from crowdstream.config import Config, examine_config, places_of
+from crowdstream.controls import Controls, controls_of
+from crowdstream.errors import ConfigError
+from crowdstream.offload import Offload
 from crowdstream.plan import Plan, make_plan
-from crowdstream.recipe import find_recipe
-from crowdstream.settings import line_of
+from crowdstream.recipe import Recipe, find_recipe
+from crowdstream.registry import load_stage, name_clashes, stage_names
+from crowdstream.settings import line_of, sentence_of
+from crowdstream.stage import Context
+from crowdstream.warm import prepare_caches
+
+OPENING_SECONDS: Final = 75.0
+"""The very first start of the player composes the built-in music."""
 
 
 def add(subcommands: Any) -> None:
@@ -26,7 +37,9 @@ def add(subcommands: Any) -> None:
     )
     add_config(parser)
     add_json(parser)
-    parser.add_argument("--pipeline", metavar="NAME", help="check this recipe (default: as configured)")
+    parser.add_argument(
+        "--pipeline", metavar="NAME", help="check this recipe (default: as configured)"
+    )
     parser.add_argument("--pipelines", type=Path, metavar="DIR", help="a folder of recipes")
     parser.add_argument("--devices", action="store_true", help="also open every device and model")
     parser.add_argument(
@@ -36,73 +49,144 @@ def add(subcommands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 when all is right, 78 when not."""
-    mistakes: list[str] = []
+    path = the_path(arguments, quiet=arguments.json)
+    config, wrong = examine_config(path)
+    mistakes, notes = [*wrong, *name_clashes()], list[str]()
     plan: Plan | None = None
     try:
-        config = the_config(arguments, quiet=arguments.json)
         recipe = find_recipe(
-            arguments.pipeline or config.pipeline, pipelines=arguments.pipelines, config=config.path
+            arguments.pipeline or config.pipeline, pipelines=arguments.pipelines, config=path
         )
         plan = make_plan(recipe, config)
-        if arguments.devices:
-            mistakes += _devices(plan, config)
     except ConfigError as error:
         mistakes += error.mistakes
+    mistakes += _unused(config, plan)
+    if plan is not None and arguments.devices:
+        refused, notes = _devices(plan, config)
+        mistakes += refused
     if arguments.json:
-        print_json({"ok": not mistakes, "mistakes": mistakes})
-    else:
-        for mistake in mistakes:
-            print(mistake, file=sys.stderr)
-        if plan is not None and arguments.effective:
-            _print_effective(plan, config, recipe.text, recipe.where)
-        count = len(mistakes)
-        print("everything is right" if not count else f"{count} mistake{'s' * (count > 1)}")
+        print_json({"ok": not mistakes, "mistakes": mistakes, "notes": notes})
+        return ConfigError.exit_code if mistakes else 0
+    for note in notes:
+        say(f"note: {note}")
+    for mistake in mistakes:
+        print(mistake, file=sys.stderr)
+    if plan is not None and arguments.effective:
+        _print_effective(plan, config, recipe)
+    count = len(mistakes)
+    print("everything is right" if not count else f"{count} mistake{'s' * (count > 1)}")
     return ConfigError.exit_code if mistakes else 0
 
 
-def _devices(plan: Plan, config: Config) -> list[str]:
-    """Open each stage once and close it again; a device that is not there is a mistake here."""
-    from crowdstream.log import configure_log, get_log  # noqa: PLC0415
-    from crowdstream.testing import a_context  # noqa: PLC0415
+def _unused(config: Config, plan: Plan | None) -> list[str]:
+    """Mistakes in the settings of stages that this recipe does not have, but another may."""
+    used = {stage.name for stage in plan.stages} if plan is not None else set()
+    mistakes = []
+    for name, settings in config.stages.items():
+        if plan is None or name in used or name not in stage_names():
+            continue  # looked at with the plan, or told of there
+        try:
+            model = load_stage(name).Config
+            model(**settings)
+        except ConfigError as error:
+            mistakes += [f"{config.path}: {mistake}" for mistake in error.mistakes]
+        except ValidationError as error:
+            mistakes += [
+                sentence_of(
+                    detail, model, where=f"{config.path}: {name}", text=config.text,
+                    at=config.keys_of(name),
+                )
+                for detail in error.errors(include_url=False)
+                if detail["type"] != "missing"  # that may stand in the recipe
+            ]  # fmt: skip
+    return mistakes
 
-    configure_log("error", "console", sys.stderr)
 
-    async def look() -> list[str]:
-        found = []
+class _Notes:
+    """A log that keeps what stages warn of while they open."""
+
+    def __init__(self, stage: str, notes: list[str]) -> None:
+        self._stage = stage
+        self._notes = notes
+
+    def warning(self, event: str, **facts: Any) -> None:
+        why = facts.get("why") or ", ".join(f"{key} {value}" for key, value in facts.items())
+        self._notes.append(f"{self._stage}: {event.replace('_', ' ')}: {why}")
+
+    error = warning
+
+    def info(self, event: str, **facts: Any) -> None:
+        """Of what went well nothing is told."""
+
+    debug = info
+
+    def bind(self, **facts: Any) -> _Notes:
+        """The same log."""
+        return self
+
+
+def _devices(plan: Plan, config: Config) -> tuple[list[str], list[str]]:
+    """Open each stage once and close it again: what could not be opened, and what was noted."""
+    refused: list[str] = []
+    notes: list[str] = []
+
+    async def look() -> None:
         for planned in plan.stages:
-            context = a_context(
-                planned.name, offline=False, stage_class=planned.stage, log=get_log(planned.name),
-                places=places_of(config),
+            controls = Controls()
+            controls.declare(planned.name, controls_of(planned.stage))
+            offload = Offload(planned.name)
+            context = Context(
+                name=planned.name, log=_Notes(planned.name, notes), clock=SystemClock(),
+                places=places_of(config), controls=controls, offload=offload,
+                offline=plan.offline,
             )  # fmt: skip
             stage = planned.stage(planned.config, context)
+            noted = len(notes)
             try:
-                async with asyncio.timeout(15):
+                async with asyncio.timeout(OPENING_SECONDS):
                     await stage.open()
             except TimeoutError:
-                found.append(f"{planned.name}: did not open within 15 seconds")
-            except CrowdstreamError as error:
-                found.append(f"{planned.name}: {error}")
+                refused.append(f"{planned.name}: did not open within {OPENING_SECONDS:.0f} s")
+            except Exception as error:  # a stage may raise anything, and the next is looked at too
+                why = str(error).removeprefix(f"{planned.name}: ") or type(error).__name__
+                refused.append(f"{planned.name}: {why}")
+                del notes[noted:]  # they say the same in other words
             finally:
                 await stage.close()
-        return found
+                offload.close()
 
-    return asyncio.run(look())
+    prepare_caches(places_of(config))
+    asyncio.run(look())
+    return refused, notes
 
 
-def _print_effective(plan: Plan, config: Config, recipe_text: str, recipe: str) -> None:
+def _print_effective(plan: Plan, config: Config, recipe: Recipe) -> None:
+    """Each value, and the file and line that it comes from."""
+
+    def tell(key: str, value: object, where: str) -> None:
+        print(f"  {key} = {value!r}    ({where})")
+
+    def in_config(*keys: str) -> str:
+        line = line_of(config.text, keys)
+        return f"{config.path}, line {line}" if line else "default"
+
+    for key, value in config.model_dump(mode="json", exclude={"stages"}).items():
+        if isinstance(value, dict):
+            print(f"[{key}]")
+            for inner, setting in value.items():
+                given = inner in getattr(config, key).model_fields_set
+                tell(inner, setting, in_config(key, inner) if given else "default")
+        else:
+            print(f"{key} = {value!r}    ({in_config(key)})")
     for index, planned in enumerate(plan.stages):
         print(f"[{planned.name}]")
         for key, value in planned.config.model_dump(mode="json").items():
-            machine = line_of(config.text, ("stages", planned.name, key)) or line_of(
-                config.text, (planned.name, key)
-            )
             if key in config.stages.get(planned.name, {}):
-                where = f"{config.path}, line {machine}"
+                where = in_config(*(str(part) for part in config.keys_of(planned.name)), key)
             elif key in planned.config.from_machine:
-                where = f"{config.path or 'default'}, section [{key}]"
+                continue  # a section of its own, above
             elif key in planned.config.model_fields_set:
-                line = line_of(recipe_text, ("stage", index, key))
-                where = f"{recipe}, line {line}"
+                where = f"{recipe.where}, line {line_of(recipe.text, ('stage', index, key))}"
             else:
                 where = "default"
-            print(f"  {key} = {value!r}    ({where})")
+            tell(key, value, where)

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from crowdstream import __version__
 from crowdstream.commands import add_config, add_json, print_json, say, subcommand
-from crowdstream.config import Config, find_config, places_of, read_config
+from crowdstream.config import Config, examine_config, find_config, places_of
 from crowdstream.daemon import runtime_folder
 from crowdstream.errors import ConfigError, CrowdstreamError
 from crowdstream.plan import make_plan
 from crowdstream.recipe import find_recipe
+from crowdstream.registry import name_clashes
 from crowdstream.warm import prepare_caches, warm_kernels
 
 PACKAGES: Final = (
@@ -42,11 +43,7 @@ def add(subcommands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the page; 78 when the configuration is wrong, and still print the rest."""
     path = find_config(arguments.config)
-    wrong: tuple[str, ...] = ()
-    try:
-        config = read_config(path)
-    except ConfigError as error:
-        config, wrong = Config(), error.mistakes
+    config, wrong = examine_config(path)
     places = places_of(config)
     prepare_caches(places)
     if arguments.warm:
@@ -61,12 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def examine(config: Config, path: Path | None, wrong: tuple[str, ...]) -> dict[str, Any]:
     """Everything on the page, as plain data with secrets masked."""
-    from crowdstream.commands.devices import devices  # noqa: PLC0415
-    from crowdstream.log import Mask  # noqa: PLC0415
-    from crowdstream.models import list_models  # noqa: PLC0415
+    from crowdstream.commands.devices import devices
+    from crowdstream.log import Mask
+    from crowdstream.models import list_models
 
     places = places_of(config)
-    mistakes = list(wrong)
+    mistakes = [*wrong, *name_clashes()]
     stages: dict[str, Any] = {}
     try:
         plan = make_plan(find_recipe(config.pipeline, pipelines=None, config=path), config)
@@ -84,7 +81,6 @@ def examine(config: Config, path: Path | None, wrong: tuple[str, ...]) -> dict[s
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "packages": {name: _version(name) for name in PACKAGES},
-        "portaudio": None,
         "config": {
             "path": str(path) if path else None,
             "pipeline": config.pipeline,
@@ -105,7 +101,7 @@ def _warm(cache: Path) -> None:
     say("compiling every kernel…")
     count = len(warm_kernels())
     say(f"{count} modules are warm, kept in {os.environ.get('NUMBA_CACHE_DIR')}")
-    from crowdstream.music.compose import builtin_library  # noqa: PLC0415
+    from crowdstream.music.compose import builtin_library
 
     def progress(what: str, share: float) -> None:
         say(f"built-in music: {what} {share:4.0%}")
@@ -118,7 +114,9 @@ def _running() -> dict[str, Any] | None:
     try:
         facts: dict[str, Any] = json.loads((runtime_folder() / "status.json").read_text())
         os.kill(int(facts["pid"]), 0)
-    except (OSError, ValueError, KeyError):
+    except PermissionError:
+        return facts  # it lives, and is another user's
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     return facts
 

@@ -45,7 +45,7 @@ def add(subcommands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do one of the three."""
-    from crowdstream import models  # noqa: PLC0415
+    from crowdstream import models
 
     places = places_of(the_config(arguments, quiet=True))
     folder, state = places.models, places.state
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json(asdict(added))
         else:
-            print(f"added {added.name}; use it with model = \"{added.name}\" in [estimate_pose]")
+            print(f'added {added.name}; use it with model = "{added.name}" in [estimate_pose]')
         return 0
     verdicts = models.verify_models(folder, state, arguments.accept)
     if arguments.json:

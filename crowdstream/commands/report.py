@@ -12,7 +12,7 @@ from crowdstream.commands import say, subcommand
 def add(subcommands: Any) -> None:
     """Declare the options."""
     parser = subcommand(
-        subcommands, "report", what="make the page, the picture and the set list of a recorded show",
+        subcommands, "report", what="make page, picture and set list of a recorded show",
         example="crowdstream report night.jsonl --out night/",
     )  # fmt: skip
     parser.add_argument("show", type=Path, metavar="SHOW.jsonl")
@@ -22,18 +22,24 @@ def add(subcommands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write report.html, report.png and setlist.csv."""
-    from crowdstream.offline.page import write_page  # noqa: PLC0415
-    from crowdstream.offline.picture import write_picture  # noqa: PLC0415
-    from crowdstream.offline.show import read_show, write_setlist  # noqa: PLC0415
+    from crowdstream.offline.page import write_page
+    from crowdstream.offline.picture import write_picture
+    from crowdstream.offline.show import read_show, write_setlist
 
     show = read_show(arguments.show)
     out = arguments.out if arguments.out is not None else arguments.show.parent
     out.mkdir(parents=True, exist_ok=True)
     meta = show.meta
+    seed = meta.get("seed")
     write_page(
-        show, out / "report.html", mix=arguments.mix, plain=None, title=arguments.show.stem,
-        command=str(meta.get("command", "")), seed=seed if isinstance(seed := meta.get("seed"), int) else None,
-    )  # fmt: skip
+        show,
+        out / "report.html",
+        mix=arguments.mix,
+        plain=None,
+        title=arguments.show.stem,
+        command=str(meta.get("command", "")),
+        seed=seed if isinstance(seed, int) else None,
+    )
     write_picture(show, out / "report.png")
     write_setlist(show, out / "setlist.csv")
     for name in ("report.html", "report.png", "setlist.csv"):

@@ -6,10 +6,13 @@ import argparse
 import inspect
 from typing import Any
 
+from pydantic import BaseModel
+
 from crowdstream.commands import add_json, print_json, subcommand
 from crowdstream.errors import ConfigError, UsageError
-from crowdstream.registry import load_stage, stage_names, types_of
+from crowdstream.registry import StageTypes, load_stage, stage_names, types_of
 from crowdstream.settings import nearest
+from crowdstream.stage import AnyStage
 
 
 def add(subcommands: Any) -> None:
@@ -26,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the list or one page."""
     names = stage_names()
     if arguments.name is not None and arguments.name not in names:
-        raise UsageError(f"no stage is called {arguments.name}{nearest(arguments.name, list(names))}")
+        raise UsageError(f"no stage is called {arguments.name}{nearest(arguments.name, names)}")
     if arguments.json:
         wanted = [arguments.name] if arguments.name else sorted(names)
         print_json([_facts(name) for name in wanted])
@@ -43,35 +46,54 @@ def _one_line(name: str) -> str:
         stage = load_stage(name)
     except ConfigError as error:
         return f"cannot be used: {error}"
-    types = types_of(stage)
+    return f"{_first_line(stage)} ({_ends(types_of(stage))})"
+
+
+def _ends(types: StageTypes) -> str:
     takes = " or ".join(kind.__name__ for kind in types.takes) or "nothing"
     sends = " or ".join(kind.__name__ for kind in types.sends) or "nothing"
-    first = inspect.getdoc(stage) or ""
-    return f"{first.splitlines()[0] if first else ''} ({takes} -> {sends})"
+    return f"{takes} -> {sends}"
+
+
+def _first_line(stage: type[AnyStage]) -> str:
+    return (inspect.getdoc(stage) or "").partition("\n")[0]
 
 
 def _explain(name: str) -> None:
     stage = load_stage(name)
     types = types_of(stage)
-    print(f"{name}: takes {[k.__name__ for k in types.takes]}, sends {[k.__name__ for k in types.sends]}")
+    print(f"{name}: {_ends(types)}")
     print()
     print(inspect.getdoc(stage) or "")
     print()
-    for key, field in stage.Config.model_fields.items():
-        default = "required" if field.is_required() else f"default {field.get_default(call_default_factory=True)!r}"
-        print(f"  {key}: {field.description or ''} ({default})")
+    _explain_settings(stage.Config, "  ")
     print()
     print(inspect.getdoc(stage.Config) or "")
 
 
+def _explain_settings(model: type[BaseModel], indent: str) -> None:
+    """Every setting with its default, and what it means; tables with theirs below them."""
+    for key, field in model.model_fields.items():
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        if isinstance(default, BaseModel):
+            print(f"{indent}{key}: {field.description or ''}")
+            _explain_settings(type(default), indent + "  ")
+        else:
+            shown = "must be given" if field.is_required() else f"default {default!r}"
+            print(f"{indent}{key}: {field.description or ''} ({shown})")
+
+
 def _facts(name: str) -> dict[str, Any]:
-    stage = load_stage(name)
+    try:
+        stage = load_stage(name)
+    except ConfigError as error:
+        return {"name": name, "error": str(error)}
     types = types_of(stage)
     return {
         "name": name,
         "takes": [kind.__name__ for kind in types.takes],
         "sends": [kind.__name__ for kind in types.sends],
-        "what": (inspect.getdoc(stage) or "").splitlines()[:1],
+        "what": _first_line(stage),
         "settings": {
             key: {
                 "description": field.description,

@@ -38,7 +38,7 @@ FADE_TO_PROGRAMME_SECONDS: Final = 3.0
 """A crowd that nobody sees any more sinks to the programme's level in about ten seconds."""
 
 LARGEST_SHARE: Final = 1.0 / 8.0
-"""No single body makes more than this of what drives the music."""
+"""Of the movement of all, no single body moves the music by more than this."""
 
 PRIOR: Final = 0.1
 """Weight of what was known before, beside what the eyes see now: a glance that trusts itself
@@ -92,6 +92,7 @@ class CrowdMeter:
         self._weight = Follower(1.0, 2.0)
         self._drive = Follower(1.0, 1.5)
         self._people_at = -math.inf
+        self._pose_at = -math.inf
         self._count: int | None = None
         self._pose_speed: float | None = None
         self._pose_drive = 0.0
@@ -118,7 +119,7 @@ class CrowdMeter:
         intensity: float,
     ) -> Reading:
         """Pose saw these people (shapes (n, 17, 3) and (n,)); `intensity` is the programme's."""
-        keypoints = np.ascontiguousarray(keypoints, np.float32)
+        keypoints = _seen_or_not(keypoints)
         torsos = torso_lengths(keypoints)
         rows = self._ring.write(ids, keypoints, torsos, at)
         then, known, lengths = self._ring.look_back(rows, at, TIME_BASE_SECONDS)
@@ -131,9 +132,10 @@ class CrowdMeter:
         self._count = int(ids.shape[0])
         seen = np.isfinite(speeds[:, 4])
         if self._count == 0:
-            self._pose_speed, self._pose_drive = 0.0, 0.0
+            self._pose_at, self._pose_speed, self._pose_drive = at, 0.0, 0.0
             self._parts = (None,) * 4
         elif seen.any():
+            self._pose_at = at
             self._pose_speed = float(speeds[seen, 4].mean())
             self._pose_drive = _fair_mean(speeds[seen, 4])
             self._parts = tuple(_mean(speeds[:, part]) for part in range(4))
@@ -159,7 +161,10 @@ class CrowdMeter:
         return self._fuse(at, intensity)
 
     def _fuse(self, at: float, intensity: float) -> Reading:
-        pose = at - self._people_at <= self._stale_after and self._pose_speed is not None
+        # People whose movement nobody knows yet (new ones, or new numbers for old ones) tell
+        # nothing new: what was known of the others counts until it is stale.
+        pose = at - self._pose_at <= self._stale_after and self._pose_speed is not None
+        looking = at - self._people_at <= self._stale_after
         motion = at - self._motion_at <= self._stale_after
         eyes: tuple[Literal["motion", "pose"], ...] = ()
         weights = speed = driving = trust = 0.0
@@ -188,8 +193,9 @@ class CrowdMeter:
             self._known = True
             self._trusted_at = at
             state = self._light if self._light in ("dark", "flashing") and motion else "ok"
-        elif eyes and at - self._trusted_at <= BLIND_SECONDS:
-            # An eye looks and trusts nothing of what it sees (dark, strobe): hold what was known.
+        elif (eyes or looking) and at - self._trusted_at <= BLIND_SECONDS:
+            # An eye looks and trusts nothing of what it sees (dark, strobe), or the source has
+            # just jumped: hold what was known.
             raw_speed, level = self._speed.value, self._level
             wanted = energy_of(self._driving.value, self._anchors)
             state = self._light if self._light != "steady" else "ok"
@@ -204,9 +210,9 @@ class CrowdMeter:
                 self._driving.reset()
         self._level = level
         confidence = self._trust.follow(trust, at)
-        weight = self._weight.follow(self._crowd_weight(fresh=pose) * _ramp(trust), at)
+        weight = self._weight.follow(self._crowd_weight(fresh=looking) * _ramp(trust), at)
         drive = self._drive.follow(intensity + weight * (wanted - intensity), at)
-        count = self._count if pose else None
+        count = self._count if looking else None
         parts = self._parts if pose else (None,) * 4
         return Reading(
             level=_unit(level), raw=energy_of(raw_speed, self._anchors), speed=raw_speed,
@@ -224,18 +230,21 @@ class CrowdMeter:
         return min(1.0, ONE_DANCER + (1.0 - ONE_DANCER) * share)
 
 
+def _seen_or_not(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A copy in which joints that are nowhere (NaN, infinite) are joints that are not seen."""
+    known = np.array(keypoints, np.float32, order="C")
+    known[~np.isfinite(known).all(axis=2)] = 0.0
+    return known
+
+
 def _fair_mean(speeds: NDArray[np.float64]) -> float:
-    """The mean with no one counting more than an eighth of the sum (from eight people on)."""
-    count = speeds.shape[0]
-    if count * LARGEST_SHARE < 1.0:
-        return float(speeds.mean())
-    fair = np.sort(speeds)
-    for _ in range(8):
-        limit = float(fair.sum()) * LARGEST_SHARE
-        if fair[-1] <= limit * (1.0 + 1e-9):
-            break
-        fair = np.minimum(fair, limit)
-    return float(fair.mean())
+    """The mean, no one counting more than an eighth of the sum; of fewer than eight, the mean.
+
+    The sum is that of all as they are: taking it again of what was capped would, step by step,
+    leave nothing of seven who dance where one stands.
+    """
+    limit = float(speeds.sum()) * max(LARGEST_SHARE, 1.0 / speeds.shape[0])
+    return float(np.minimum(speeds, limit).mean())
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

@@ -52,7 +52,12 @@ class DeadZone:
         self._value: float | None = None
 
     def follow(self, target: float) -> float:
-        """The held value, dragged along once the target leaves the zone around it."""
+        """The held value, dragged along once the target leaves the zone around it.
+
+        A target that is not finite moves nothing.
+        """
+        if not math.isfinite(target):
+            return 0.0 if self._value is None else self._value
         if self._value is None:
             self._value = target
         elif target > self._value + self._width:

@@ -159,9 +159,7 @@ class PeopleRing:
     ) -> NDArray[np.int64]:
         """Add one sample for each person; returns their rows, -1 where there is no row left."""
         rows = np.array([self._row(int(person), at) for person in ids], np.int64)
-        _write(
-            self._heads, self._times, self._joints, self._torsos, rows, at, keypoints, torsos
-        )
+        _write(self._heads, self._times, self._joints, self._torsos, rows, at, keypoints, torsos)
         return rows
 
     def look_back(
