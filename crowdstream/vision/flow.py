@@ -189,7 +189,7 @@ class MotionEye:
             old = cv2.addWeighted(old, gain, old, 0.0, offset)
         if not _alike(seen, _Seen(then.captured_at, old, float(cv2.mean(old)[0]))):
             return None
-        flow = self._dis.calc(now, old, None)
+        flow = self._flow(now, old)
         followed = cv2.remap(
             old,
             self._grid_like(flow) + flow,
@@ -236,6 +236,19 @@ class MotionEye:
             light = "moving"
         return MotionReading(speed_of(bodily), signs.moving_share, confidence, light)
 
+    def _flow(self, now: NDArray[np.uint8], old: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Where each pixel of `now` was in `old`: shape (rows, cols, 2), in pixels."""
+        cols = now.shape[1]
+        missing = max(0, LEAST_COLS - cols)
+        left = missing // 2
+        if missing:
+            now, old = (
+                cv2.copyMakeBorder(side, 0, 0, left, missing - left, cv2.BORDER_REPLICATE)
+                for side in (now, old)
+            )
+        flow: NDArray[np.float32] = self._dis.calc(now, old, None)
+        return np.ascontiguousarray(flow[:, left : left + cols])
+
     def _remember(self, likelihood: float, captured_at: float) -> float:
         """The likelihood that these are people, over the last LIGHT_SECONDS."""
         if self._likely is None:
@@ -265,14 +278,10 @@ class MotionEye:
 
 
 def _reduced(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture with 90 rows and at least 160 columns."""
+    """The picture with 90 rows."""
     rows, cols = grey.shape
-    width = max(8, round(ROWS * cols / rows))
-    small: NDArray[np.uint8] = cv2.resize(grey, (width, ROWS), interpolation=cv2.INTER_AREA)
-    missing = LEAST_COLS - width
-    if missing > 0:
-        left = missing // 2
-        small = cv2.copyMakeBorder(small, 0, 0, left, missing - left, cv2.BORDER_REPLICATE)
+    size = (max(3 * CELL, round(ROWS * cols / rows)), ROWS)
+    small: NDArray[np.uint8] = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
     return small
 
 

@@ -230,6 +230,45 @@ def test_speed_is_monotone_and_bounded(one: float, other: float) -> None:
     assert 0.0 <= speed_of(low) <= speed_of(high) <= FASTEST_SPEED
 
 
+A_DANCE = Signs(
+    speed=0.15, moving_share=0.3, changed_share=0.2, unexplained=0.5, lamp=1.3,
+    relit_share=0.05, dark_share=0.1, resting_share=0.4, detail_share=0.9,
+)  # fmt: skip
+
+
+def test_an_ordinary_dance_is_believed() -> None:
+    """Lit people in a room that stands still."""
+    assert people_likelihood(A_DANCE, 0.7, 0.3) == 1.0
+    assert sight(A_DANCE, 0.0, 0.1) == 1.0
+
+
+@pytest.mark.parametrize(
+    "sign", [{"unexplained": 0.9}, {"lamp": 5.0}, {"relit_share": 0.6}], ids=str
+)
+def test_each_sign_of_light_alone_takes_the_belief_away(sign: dict[str, float]) -> None:
+    """What the flow does not explain, what shines, what was only lit."""
+    assert people_likelihood(A_DANCE._replace(**sign), 0.7, 0.3) == 0.0
+
+
+def test_a_few_changed_cells_prove_nothing() -> None:
+    """Signs of light in next to no changed area are not believed."""
+    sign = A_DANCE._replace(changed_share=0.004, unexplained=0.9, lamp=5.0)
+    assert people_likelihood(sign, 0.7, 0.3) == 1.0
+
+
+def test_a_dark_room_where_nothing_stands_still_is_not_believed() -> None:
+    """A lit one full of people half is."""
+    dark = A_DANCE._replace(dark_share=0.7, resting_share=0.0)
+    lit = A_DANCE._replace(dark_share=0.1, resting_share=0.0)
+    assert people_likelihood(dark, 0.1, 0.3) == 0.0
+    assert people_likelihood(lit, 0.1, 0.3) == pytest.approx(0.6)
+
+
+def test_nobody_is_that_fast() -> None:
+    """Bodies of light may be."""
+    assert people_likelihood(A_DANCE, 0.7, 2.0) < 0.3
+
+
 shares = st.floats(0, 1)
 
 

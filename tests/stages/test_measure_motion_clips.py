@@ -15,7 +15,7 @@ from crowdstream.vision.grey import small_grey
 
 pytestmark = [pytest.mark.assets, pytest.mark.timeout(60)]
 
-MOST_SECONDS = 40.0
+MOST_SECONDS = 25.0
 
 
 class Told(NamedTuple):
