@@ -138,7 +138,7 @@ async def _merged(
 
     async def write(edge: Channel[Packet], times: list[float], name: int) -> None:
         outbox = FanOut([edge], clock=clock)
-        for at, later in zip(times, [*times[1:], math.inf], strict=True):
+        for at, later in zip(times, [*times, math.inf][1:], strict=True):
             await outbox.send(a_packet(name, at))
             if reverse:
                 await asyncio.sleep(0)
