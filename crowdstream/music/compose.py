@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from crowdstream.music.synth import Sound
 
-COMPOSER_VERSION: Final = 1
+COMPOSER_VERSION: Final = 2
 """Counts up whenever a built-in track would sound different: it names the cache."""
 
 LOUDNESS_LUFS: Final = -14.0

@@ -270,7 +270,7 @@ def _play_signs(song: Song, score: Score, bus: Sound) -> None:
     hit = _impact(song)
     for beat, gain in ((2 * 32, 0.35), (4 * 32, 0.4), (DROP_BEAT, 0.6)):
         place(bus, hit, score.at(beat), gain)
-    place(bus, _rise(song, score.seconds(8))[:, ::-1], score.at(4 * 32), 0.22)
+    place(bus, _rise(song, score.seconds(8))[:, ::-1], score.at(4 * 32), 0.12)
 
 
 def _rise(song: Song, seconds: float) -> Sound:

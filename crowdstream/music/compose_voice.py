@@ -73,8 +73,9 @@ VOICES: Final = {
     "soprano": Voice(size=1.13, darkness=0.75, vibrato_cents=32.0, vibrato_hz=5.8, breath=0.14),
 }
 
-# Who sings in each phrase of the form: nobody, one, one and an echo of others, a few.
-SINGING: Final = ("", "", "solo", "solo", "alone", "held", "choir", "choir", "answers", "")
+# Who sings in each phrase of the form: nobody, one (with a rest, at first), one alone in the
+# chapel, a held note, all together, and at last only the answers.
+SINGING: Final = ("", "", "few", "solo", "alone", "held", "choir", "choir", "answers", "")
 
 
 def play_vocals(song: Song, score: Score, kicks: list[int]) -> Sound:
@@ -92,7 +93,8 @@ def play_vocals(song: Song, score: Score, kicks: list[int]) -> Sound:
         for number in range(4):
             beat = phrase * 32 + number * 8
             at = score.at(beat)
-            if manner == "solo" or (manner == "answers" and number in (1, 3)):
+            silent = {"few": (2,), "answers": (0, 2)}.get(manner, ())
+            if manner in ("few", "solo", "answers") and number not in silent:
                 _sing(score, song, bus, send, takes[number], at, 1.0, 0.20)
             elif manner == "choir":
                 _sing(score, song, bus, send, takes[number], at, 1.0, 0.22)

@@ -29,10 +29,12 @@ from crowdstream.music.synth import (
     RATE,
     above,
     below,
+    clouds,
     duck,
     harmonics,
     place,
     points,
+    room,
     shaped,
     softened,
 )
@@ -116,7 +118,7 @@ def test_every_kick_is_on_its_beat(stems: Stems) -> None:
     low = np.abs(stems["drums"].mean(axis=1))
     late: list[float] = []
     for beat in range(2 * 32, 2 * 32 + 28):
-        at = SCORE.at(beat)
+        at = round(beat * 60.0 / SONG.bpm * RATE)
         around = low[at - 200 : at + 400]
         floor = around[:150].max()
         begins = int(np.argmax(around > max(2.0 * floor, 0.1 * around.max()))) - 200
@@ -269,6 +271,16 @@ def test_harmonics_are_at_their_multiples() -> None:
     t = np.arange(4410) / RATE
     assert np.allclose(harmonics(200.0, levels, 4410), np.sin(2 * np.pi * 600.0 * t), atol=1e-4)
     assert points(4410) == 70
+
+
+@pytest.mark.parametrize(
+    "wide", [clouds("test", [(55.0, 1.0)], below(3000.0), 1.0, 20.0), room("test", 1.0)]
+)
+def test_a_side_has_no_bottom(wide: NDArray[np.float32]) -> None:
+    """An ensemble on a low A, and a room: hardly any of their side is below 120 Hz."""
+    side = np.abs(np.fft.rfft(wide[1])) ** 2
+    f = np.fft.rfftfreq(wide.shape[1], 1.0 / RATE)
+    assert 10.0 * np.log10(side[f < 120.0].sum() / side.sum()) < -25.0
 
 
 def test_what_hangs_over_the_end_is_cut() -> None:

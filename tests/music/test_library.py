@@ -253,7 +253,7 @@ def test_a_stem_at_another_rate_than_it_says_is_refused(tmp_path: Path) -> None:
     """It would play at the wrong speed."""
     track = on_disk(a_track(tmp_path / "four"))
     soundfile.write(track.folder / "other.wav", np.zeros((100, 2), np.int16), 16000)
-    with pytest.raises(MediaError, match="is at 16000 Hz; its track.toml says 8000 Hz"):
+    with pytest.raises(MediaError, match=r"is at 16000 Hz; its track\.toml says 8000 Hz"):
         load_stems(track, RATE)
 
 
