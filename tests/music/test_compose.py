@@ -40,6 +40,9 @@ from crowdstream.music.synth import (
 )
 from crowdstream.packets import STEMS
 
+# Whichever test comes first composes a song, which takes some seconds of a busy processor.
+pytestmark = pytest.mark.timeout(120)
+
 Stems = dict[str, NDArray[np.float32]]
 
 SONG = SONGS[3]
@@ -92,7 +95,6 @@ def quiet_windows(sound: NDArray[np.float32]) -> list[int]:
 # One song ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.timeout(60)
 def test_stems_are_equally_long_and_finite(stems: Stems) -> None:
     """Four stems of 80 bars and a bar to ring out, in the order that everybody expects."""
     assert tuple(stems) == STEMS
