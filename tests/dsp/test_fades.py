@@ -104,6 +104,16 @@ def test_the_limiter_makes_no_click() -> None:
     assert np.abs(np.diff(out[:, 0].astype(np.float64), 2)).max() <= 1.1 * own
 
 
+def test_the_gain_goes_down_along_a_line_before_a_peak() -> None:
+    """A single sample of twice full scale on a steady sound: no step of the gain, on either side."""
+    sound = np.full((2048, 2), 0.5, np.float32)
+    sound[1000] = 2.0
+    gain = np.delete(limited(sound)[:, 0].astype(np.float64), 1000) / 0.5
+    deepest = 1.0 - gain.min()
+    assert deepest > 0.5
+    assert np.abs(np.diff(gain)).max() < 1.2 * deepest / 64
+
+
 @pytest.mark.parametrize("rate", [44100, 48000])
 def test_the_meter_agrees_with_pyloudnorm(rate: int) -> None:
     """The last three seconds, within a tenth of a loudness unit."""
