@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
 
 from crowdstream.errors import DeviceError
 from crowdstream.player.ring import CALLBACK_ADDRESS, SoundRing
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-CLOSE_SECONDS: Final = 3.0
 LARGEST_LATENCY_SECONDS: Final = 0.5
 """Some servers report nonsense (a day); more than this is not believed."""
 
@@ -90,18 +89,42 @@ class Output:
         self.latency = latency if believed else settings.block_samples / settings.rate
         """Seconds from the callback to the ear, as far as the device tells."""
 
-    def close(self) -> bool:
-        """Let go of the device; False when it does not let go of us within three seconds."""
-        closing = threading.Thread(target=self._close, name="closing", daemon=True)
-        closing.start()
-        closing.join(CLOSE_SECONDS)
-        return not closing.is_alive()
+    def close(self) -> None:
+        """Let go of the device. May wait for ever in a driver that hangs."""
+        self._stream.abort(ignore_errors=True)
+        self._stream.close(ignore_errors=True)
 
-    def _close(self) -> None:
-        try:
-            self._stream.abort(ignore_errors=True)
-        finally:
-            self._stream.close(ignore_errors=True)
+
+class BlockCutter:
+    """Cuts the quanta of a mixer into blocks of any size: a `Fill` for sinks without a clock."""
+
+    def __init__(
+        self, render: Callable[[NDArray[np.float32]], None], quantum: int,
+        channels: tuple[int, int] = (1, 2),
+    ) -> None:  # fmt: skip
+        """`render` fills a quantum, shape (quantum, 2); `channels` are counted from 1."""
+        self._render = render
+        self._quantum = np.zeros((quantum, 2), np.float32)
+        self._left, self._right = channels[0] - 1, channels[1] - 1
+        self._rest = 0
+        self.samples = 0
+        """Handed out so far."""
+
+    def fill(self, out: NDArray[np.float32]) -> None:
+        """The next block, shape (samples, width)."""
+        out.fill(0.0)
+        done, wanted = 0, out.shape[0]
+        while done < wanted:
+            if self._rest == 0:
+                self._render(self._quantum)
+                self._rest = len(self._quantum)
+            count = min(wanted - done, self._rest)
+            begin = len(self._quantum) - self._rest
+            out[done : done + count, self._left] = self._quantum[begin : begin + count, 0]
+            out[done : done + count, self._right] = self._quantum[begin : begin + count, 1]
+            self._rest -= count
+            done += count
+        self.samples += wanted
 
 
 def load_portaudio() -> Any:

@@ -1,14 +1,14 @@
 """The player's process: it keeps playing well, whatever happens to the daemon.
 
-    callback         in C: copies from the ring to the card
+    card process     holds the sound card and copies from the ring, in C
     render thread    quanta from the mixer into the ring, never more than the ring is deep;
                      keeps time when no card does
-    device thread    opens the card, notices when it is lost, looks for it again
+    device thread    starts the card's process, notices when it is lost, starts the next one
     loader thread    decodes the next track, ahead of its time
     control thread   takes the newest wish, and writes down what is heard, ten times a second
     teller thread    sends that to the daemon, and may wait for it
 
-Only the callback and the render thread must be in time, and they wait for nobody. Without a card
+Only the card and the render thread must be in time, and they wait for nobody. Without a card
 musical time goes on silently. A daemon that hangs changes nothing; when it dies the kernel ends
 this process too.
 """
@@ -33,9 +33,10 @@ import numpy as np
 
 from crowdstream.errors import CrowdstreamError, DeviceError, MediaError
 from crowdstream.packets import Mix
+from crowdstream.player.card import Card
 from crowdstream.player.heard import HeardClock
 from crowdstream.player.mixer import QUANTUM, Mixer, Rules
-from crowdstream.player.output import Output, OutputSettings, load_portaudio, refresh
+from crowdstream.player.output import BlockCutter, Output, OutputSettings
 from crowdstream.player.ring import SoundRing
 
 if TYPE_CHECKING:
@@ -50,9 +51,13 @@ TELL_SECONDS: Final = 0.1
 LOST_SECONDS: Final = 0.25
 """A card that has not asked for so long, or for four blocks, is lost."""
 
-REOPEN_SECONDS: Final = 1.0
-FIRST_LOOK_SECONDS: Final = 8.0
-"""A sound server that hangs may hold us up for so long at the start."""
+RESPAWN_SECONDS: Final = 1.0
+"""From one start of a card's process to the next, at least."""
+
+ANSWER_SECONDS: Final = 10.0
+"""A sound server that hangs may take so long to open the card."""
+
+LOOK_SECONDS: Final = 0.05
 
 FADE_OUT_SECONDS: Final = 0.25
 TIDY_SECONDS: Final = 60.0
@@ -71,16 +76,8 @@ def play(child: ChildSide) -> None:
     player = _Player(child)
     try:
         player.run()
-    except _Stuck as stuck:
-        # PortAudio waits in the driver, and would wait there again when Python ends.
-        child.fail(stuck)
-        os._exit(1)
     finally:
         player.end()
-
-
-class _Stuck(DeviceError):
-    """The driver does not let go of us: only the end of the process helps."""
 
 
 class _Loader:
@@ -187,23 +184,24 @@ class _Player:
         self._wishes: deque[tuple[int, Mix]] = deque(maxlen=16)
         """From the control thread to the thread that renders."""
 
-        self._ring = SoundRing(int(float(given["ring_seconds"]) * self._rate), QUANTUM)
+        self._ring = SoundRing.make(int(float(given["ring_seconds"]) * self._rate), QUANTUM)
         self._clock = HeardClock(self._rate, time.monotonic())
-        self._output: Output | None = None
-        """Set by the device thread only."""
+        self._output = ""
+        """Name of the open card, or empty. Set by the device thread only."""
 
         self._asked_at = 0.0
         """When the card was last seen to ask."""
 
         self._calls_seen = 0
         self._why_silent = ""
-        self._stuck = ""
         self._looked = threading.Event()
         self._fading = False
         self._ending = threading.Event()
+        self._let_go = threading.Event()
+        """The device thread has ended."""
+
         self._seq = 0
-        self._quantum = np.zeros((QUANTUM, 2), np.float32)
-        self._left_over = 0
+        self._cutter = BlockCutter(self._next_quantum, QUANTUM, self._settings.channels)
 
     # ---- control thread ------------------------------------------------------------------------
 
@@ -213,20 +211,19 @@ class _Player:
         _lock_memory()
         self._warm_up()
         self._clock = HeardClock(self._rate, time.monotonic())
-        device = threading.Thread(target=self._look_after_device, name="device", daemon=True)
+        work = self._look_after_card if self._clocked else self._feed_unclocked
+        device = threading.Thread(target=work, name="device", daemon=True)
         device.start()
-        if not self._looked.wait(FIRST_LOOK_SECONDS):
-            self._say_silent("the sound card does not answer")
+        self._looked.wait(ANSWER_SECONDS + 1.0)
         rendering = threading.Thread(target=self._render, name="render", daemon=True)
         rendering.start()
         # From here on hardly anything makes garbage in circles, and nobody tidies up by chance.
         gc.collect()
         gc.freeze()
         gc.disable()
-        output = self._output
         self._child.ready(
             {
-                "output": output.name if output is not None else None,
+                "output": self._output or None,
                 "why": self._why_silent,
                 "rate": self._rate,
             }
@@ -244,8 +241,6 @@ class _Player:
             if now < tell_at:
                 continue
             tell_at = max(tell_at + TELL_SECONDS, now)
-            if self._stuck:
-                raise _Stuck(self._stuck)
             for thread in threads:
                 if not thread.is_alive():
                     raise CrowdstreamError(f"the {thread.name} thread has ended")
@@ -256,15 +251,13 @@ class _Player:
                 gc.collect()
 
     def end(self) -> None:
-        """Fade out and let go of the device."""
-        output = self._output
-        if output is not None and not self._stuck:
+        """Fade out and let go of the card."""
+        if self._output and self._clocked:
             self._fading = True
-            heard = FADE_OUT_SECONDS + self._ring.capacity / self._rate + output.latency
-            self._ending.wait(heard + 0.05 if self._clocked else 0.0)
+            in_the_ring = self._ring.capacity / self._rate
+            self._ending.wait(FADE_OUT_SECONDS + in_the_ring + self._clock.latency + 0.05)
         self._ending.set()
-        if output is not None and not self._stuck:
-            output.close()
+        self._let_go.wait(0.6)
 
     def _warm_up(self) -> None:
         """Wait for the first track, so that ready means that there is something to hear.
@@ -277,8 +270,9 @@ class _Player:
             stems = self._loader(first)
             if stems is not None:
                 unheard = Mixer([first], self._loader, rate=self._rate, rules=self._rules)
+                quantum = np.zeros((QUANTUM, 2), np.float32)
                 for _ in range(20):
-                    unheard.render(self._quantum)
+                    unheard.render(quantum)
                 unheard.playing()
                 return
             if self._look_after_tracks():
@@ -309,14 +303,14 @@ class _Player:
     def _tell(self, teller: _Teller, now: float) -> None:
         """What is heard, as the mixer knows it: of the newest quantum in the ring."""
         self._seq += 1
-        clock, output = self._clock, self._output
+        clock = self._clock
         playing = self._mixer.playing(seq=self._seq, start=0.0)
         facts = asdict(playing) | {
             "captured_at": clock.when_heard(playing.sample),
             "underruns": self._ring.underruns,
             "why_silent": self._why_silent,
         }
-        if output is None:
+        if not self._output:
             facts["state"] = "silent"
         else:
             facts["callback_age"] = max(0.0, now - self._asked_at)
@@ -334,7 +328,7 @@ class _Player:
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(40))
         ring = self._ring
         while not self._ending.is_set():
-            if self._output is not None and not self._clocked:
+            if self._output and not self._clocked:
                 time.sleep(0.05)  # the card's own thread renders
                 continue
             self._keep_time()
@@ -354,7 +348,7 @@ class _Player:
             if ring.is_open:
                 clock.observe(ring.read, now)
                 return
-            if self._output is not None:
+            if self._output:
                 ring.open()
                 return
         if not ring.is_open:
@@ -376,69 +370,75 @@ class _Player:
         np.multiply(out, self._trim, out=out)
 
     def _fill(self, out: NDArray[np.float32]) -> None:
-        """Instead of the ring, for a sink without a clock: it takes as fast as this can render."""
-        left, right = (channel - 1 for channel in self._settings.channels)
-        out.fill(0.0)
-        done, wanted = 0, out.shape[0]
-        while done < wanted:
-            if self._left_over == 0:
-                self._next_quantum(self._quantum)
-                self._left_over = QUANTUM
-            count = min(wanted - done, self._left_over)
-            begin = QUANTUM - self._left_over
-            out[done : done + count, left] = self._quantum[begin : begin + count, 0]
-            out[done : done + count, right] = self._quantum[begin : begin + count, 1]
-            self._left_over -= count
-            done += count
+        """A block for a sink without a clock."""
+        self._cutter.fill(out)
         self._asked_at = time.monotonic()
-        self._clock.observe(self._mixer.position - self._left_over, self._asked_at)
+        self._clock.observe(self._cutter.samples, self._asked_at)
 
     # ---- device thread -------------------------------------------------------------------------
 
-    def _look_after_device(self) -> None:
-        """Open the card; when it is lost, let go of it and look until it is there again."""
-        lost_after = max(LOST_SECONDS, 4.0 * self._settings.block_samples / self._rate)
+    def _look_after_card(self) -> None:
+        """Start the process that holds the card; when it is lost, kill it and start the next."""
         while not self._ending.is_set():
-            if self._output is None:
-                self._look_for_device()
-                self._looked.set()
-                self._ending.wait(REOPEN_SECONDS if self._output is None else TELL_SECONDS)
-                continue
-            age = time.monotonic() - self._asked_at
-            if age > lost_after:
-                self._lose(self._output, age)
-            else:
-                self._ending.wait(TELL_SECONDS)
+            started_at = time.monotonic()
+            card = Card(self._settings, self._ring)
+            try:
+                self._say_silent(self._watch(card))
+            finally:
+                # Time goes on from where the card was; nothing is rendered twice or left out.
+                self._output = ""
+                self._ring.close()
+                card.end() if self._ending.is_set() else card.kill()
+            self._looked.set()
+            self._ending.wait(started_at + RESPAWN_SECONDS - time.monotonic())
+        self._let_go.set()
 
-    def _look_for_device(self) -> None:
+    def _watch(self, card: Card) -> str:
+        """Until the card is lost, or the end comes; why it is lost."""
+        lost_after = max(LOST_SECONDS, 4.0 * self._settings.block_samples / self._rate)
+        answered_at = time.monotonic()
+        while not self._ending.is_set():
+            try:
+                said = card.listen(LOOK_SECONDS)
+            except EOFError:
+                return "the process that holds the sound card has ended"
+            now = time.monotonic()
+            if said is not None:
+                answered_at = self._asked_at = now
+                if said.output:
+                    self._card_is_open(said.output, said.latency)
+                else:
+                    self._say_silent(said.why)
+                self._looked.set()
+            elif self._output and now - self._asked_at > lost_after:
+                return f"{self._output} has not asked for sound for {now - self._asked_at:.2f} s"
+            elif not self._output and now - answered_at > ANSWER_SECONDS:
+                return "the sound card does not answer"
+        return ""
+
+    def _card_is_open(self, name: str, latency: float) -> None:
+        self._clock.latency = latency
+        self._output, self._why_silent = name, ""
+        print(f"sound goes to {name}, {self._rate} Hz", flush=True)
+
+    def _feed_unclocked(self) -> None:
+        """A sink without a clock takes as fast as we can render: for tests, and in this process."""
         try:
-            with _quietly():
-                if self._looked.is_set():
-                    refresh(load_portaudio())
-                # It counts as having asked, so that a card that never asks is lost in its time.
-                self._asked_at = time.monotonic() + REOPEN_SECONDS
-                output = Output(self._settings, self._ring, None if self._clocked else self._fill)
+            output = Output(self._settings, self._ring, self._fill)
         except DeviceError as error:
             self._say_silent(str(error))
-            return
-        self._clock.latency = output.latency
-        self._output = output
-        self._why_silent = ""
-        print(f"sound goes to {output.name}, {self._rate} Hz", flush=True)
-
-    def _lose(self, output: Output, age: float) -> None:
-        """Time goes on from where the card was; nothing is rendered twice or left out."""
-        self._output = None
-        self._ring.close()
-        self._say_silent(f"{output.name} has not asked for sound for {age:.2f} s")
-        with _quietly():
-            let_go = output.close()
-        if not let_go:
-            self._stuck = f"{output.name} does not let go; the player begins anew"
+            self._looked.set()
+        else:
+            self._card_is_open(output.name, output.latency)
+            self._looked.set()
+            self._ending.wait()
+            output.close()
+        self._ending.wait()
+        self._let_go.set()
 
     def _say_silent(self, why: str) -> None:
         """Once for each time that the sound goes away; the newest cause is kept for who asks."""
-        if not self._why_silent:
+        if why and not self._why_silent:
             print(f"no sound: {why}; keeping time silently", flush=True)
         self._why_silent = why
 
@@ -468,17 +468,3 @@ def _lock_memory() -> None:
         return
     current_future_and_when_touched = 1 | 2 | 4
     ctypes.CDLL(None, use_errno=True).mlockall(current_future_and_when_touched)
-
-
-@contextlib.contextmanager
-def _quietly() -> Any:
-    """The libraries of the sound servers complain on stderr each time they look for one."""
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)

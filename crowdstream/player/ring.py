@@ -1,16 +1,19 @@
 """Sound on its way to the card: one thread writes, the card's callback reads, nobody waits.
 
-The reader is a C function: it needs no turn of the interpreter, so nothing that Python does, and
-no thread that holds the interpreter while it is not given the processor, can make it late.
+The writer is the player's render thread; the reader is a C function in the process that holds the
+card (`crowdstream.player.card`). It needs no turn of an interpreter, so nothing that Python does
+can make it late.
 
-The counters and the sound lie in one piece of memory, whose address is all that the callback is
-given. Each counter is written by one side and only grows; a quantum is whole before the counter
-says so.
+Counters and sound lie in one piece of memory without a name, whose descriptor is all that the
+other process is given. Each counter is written by one side and only grows; a quantum is whole
+before the counter says so.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import mmap
+import os
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
@@ -98,17 +101,27 @@ CALLBACK_ADDRESS: Final = int(_asked.address or 0)
 class SoundRing:
     """Stereo samples between the render thread and the card."""
 
-    def __init__(self, samples: int, quantum: int) -> None:
-        """Holds `samples`, rounded up to whole quanta (at least two); closed at first."""
-        quanta = max(2, -(-samples // quantum))
-        self.capacity = quanta * quantum
-        self._quantum = quantum
+    def __init__(self, fd: int, quantum: int) -> None:
+        """Map the ring that lies in `fd`; the descriptor stays its owner's."""
+        self.fd = fd
+        size = os.fstat(fd).st_size
         # One number of 64 bits is one stereo sample.
-        self._memory = np.zeros(_HEAD + self.capacity, np.int64)
-        self._memory[_CAPACITY] = self.capacity
+        self._memory = np.frombuffer(mmap.mmap(fd, size), np.int64)
+        self.capacity = len(self._memory) - _HEAD
+        self._quantum = quantum
         sound = self._memory[_HEAD:].view(np.float32).reshape(-1, 2)
-        self._quanta = [sound[i * quantum : (i + 1) * quantum] for i in range(quanta)]
-        self.route((1, 2))
+        self._quanta = [sound[i : i + quantum] for i in range(0, self.capacity, quantum)]
+
+    @classmethod
+    def make(cls, samples: int, quantum: int) -> Self:
+        """A ring of its own, for `samples` rounded up to whole quanta; closed at first."""
+        capacity = max(2, -(-samples // quantum)) * quantum
+        fd = os.memfd_create("crowdstream-sound", os.MFD_CLOEXEC)
+        os.ftruncate(fd, 8 * (_HEAD + capacity))
+        ring = cls(fd, quantum)
+        ring._memory[_CAPACITY] = capacity
+        ring.route((1, 2))
+        return ring
 
     @property
     def address(self) -> int:
