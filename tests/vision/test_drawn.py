@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from crowdstream.dsp.energy import (
     TIME_BASE_SECONDS,
@@ -36,6 +39,11 @@ from crowdstream.vision.drawn_motion import (
 from crowdstream.vision.drawn_picture import Painter
 from crowdstream.vision.drawn_story import Curve, Story, strobe
 
+INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+compiled = pytest.mark.skipif(
+    INTERPRETED, reason="crowds and large pictures take minutes without numba"
+)
+
 CHAPTERS = [
     "empty room", "first dancers", "the floor fills", "a lull", "the drop",
     "strobe and blackout", "people leave",
@@ -52,7 +60,15 @@ def mean_energy(crowd: Crowd, bpm: float) -> float:
 
 
 @pytest.mark.parametrize(
-    ("people", "bpm"), [(1, 60.0), (1, 128.0), (5, 79.0), (5, 148.0), (12, 176.0), (40, 124.0)]
+    ("people", "bpm"),
+    [
+        (1, 60.0),
+        (1, 128.0),
+        (5, 79.0),
+        (5, 148.0),
+        pytest.param(12, 176.0, marks=compiled),
+        pytest.param(40, 124.0, marks=compiled),
+    ],
 )
 def test_the_energy_that_was_asked_for_comes_out(people: int, bpm: float) -> None:
     """At any tempo and number of people the truth's mean is what was asked."""
@@ -103,8 +119,8 @@ def test_limbs_never_stretch(seed: int, vigour: float, seconds: float, beats: fl
     joints = joints_of(posture)
     assert np.isfinite(joints).all()
 
-    def lengths(a: int, b: int) -> np.ndarray:
-        return np.hypot(*(joints[:, a] - joints[:, b]).T)
+    def lengths(a: int, b: int) -> NDArray[np.float64]:
+        return np.asarray(np.hypot(*(joints[:, a] - joints[:, b]).T))
 
     for upper, lower in (((5, 7), (7, 9)), ((6, 8), (8, 10))):
         assert lengths(*upper) == pytest.approx(UPPER_ARM, abs=1e-9)
@@ -134,6 +150,7 @@ def test_any_moment_can_be_asked_for_in_any_order() -> None:
     assert Crowd(people=9, energy=0.7, seed=6).joints(1.0)[0].tobytes() != forwards[1].tobytes()
 
 
+@compiled
 def test_joints_move_smoothly() -> None:
     """No joint jumps between moments: even hands thrown about pass through every place between."""
     crowd = Crowd(people=20, bpm=128, energy=0.95, seed=1)
@@ -143,6 +160,7 @@ def test_joints_move_smoothly() -> None:
     assert steps.max() < 0.08
 
 
+@compiled
 def test_synchrony_is_what_was_asked() -> None:
     """The truth says how much people really move in phase."""
     found = [
@@ -195,11 +213,14 @@ def test_everyone_fits_into_any_picture(aspect: float) -> None:
 @pytest.fixture(scope="module")
 def night() -> list[tuple[float, Crowd]]:
     """Nights of two lengths."""
+    if INTERPRETED:
+        pytest.skip("a night takes minutes without numba")
     return [
         (seconds, Crowd(people=36, seed=1, story=Story.demo(seconds))) for seconds in (180.0, 45.0)
     ]
 
 
+@compiled
 def test_the_chapters_come_in_order(night: list[tuple[float, Crowd]]) -> None:
     """Seven, with these names, whatever the length."""
     for seconds, crowd in night:
@@ -207,20 +228,22 @@ def test_the_chapters_come_in_order(night: list[tuple[float, Crowd]]) -> None:
         assert list(dict.fromkeys(scenes)) == CHAPTERS
 
 
+@compiled
 def test_the_night_goes_from_empty_to_full_to_empty(night: list[tuple[float, Crowd]]) -> None:
     """Energies from a whisper to the drop, and nobody in the room at both ends."""
     for seconds, crowd in night:
-        truths = [crowd.truth(t) for t in np.linspace(0.0, seconds - 0.05, 181)]
+        truths = [crowd.truth(t) for t in np.linspace(0.0, seconds - 0.05, 121)]
         counts = [len(truth.ids) for truth in truths]
         assert counts[0] == counts[-1] == 0
         assert max(counts) >= 34
         assert truths[0].energy == truths[-1].energy == 0.0
     smoothed = np.convolve([truth.energy for truth in [night[0][1].truth(t) for t in
-                           np.arange(10.0, 150.0, 0.25)]], np.ones(8) / 8, "valid")  # fmt: skip
+                           np.arange(10.0, 150.0, 0.5)]], np.ones(4) / 4, "valid")  # fmt: skip
     assert smoothed.min() < 0.12
     assert smoothed.max() > 0.9
 
 
+@compiled
 def test_no_number_is_used_twice(night: list[tuple[float, Crowd]]) -> None:
     """Whoever has left does not come back, not even on the next night."""
     seconds, crowd = night[0]
@@ -232,9 +255,10 @@ def test_no_number_is_used_twice(night: list[tuple[float, Crowd]]) -> None:
     assert len(seen) > 40
 
 
+@compiled
 def test_people_walk_in_from_the_sides(night: list[tuple[float, Crowd]]) -> None:
     """Nobody appears or vanishes in the middle of the floor."""
-    seconds, crowd = night[0]
+    seconds, crowd = night[1]
     before: dict[int, float] = {}
     for t in np.arange(0.0, seconds, 0.1):
         joints, ids = crowd.joints(float(t))
@@ -290,9 +314,8 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 def test_people_keep_their_looks_when_others_come() -> None:
     """What somebody wears hangs on their number, not on their place in the list."""
     joints, ids = Crowd(people=3, seed=1, energy=0.0).joints(1.0)
-    painter = Painter(640, 360, seed=1, noise=0.0)
-    together = painter.paint(joints, ids, 1.0)
-    alone = painter.paint(joints[1:2], ids[1:2], 1.0)
+    together = Painter(640, 360, seed=1, noise=0.0).paint(joints, ids, 1.0)
+    alone = Painter(640, 360, seed=1, noise=0.0).paint(joints[1:2], ids[1:2], 1.0)
     x, y = (joints[1, [5, 6, 11, 12], :2].mean(axis=0) * 360).astype(int)
     assert (together[y, x] == alone[y, x]).all()
 
@@ -343,6 +366,7 @@ def test_noise_has_the_deviation_that_was_asked() -> None:
     assert (noisy - clean).mean() == pytest.approx(0.0, abs=0.3)
 
 
+@compiled
 def test_forty_people_take_at_most_ten_milliseconds() -> None:
     """At 1280x720 on one core, the truth included."""
     crowd, painter = Crowd(people=40, energy=0.6, seed=1), Painter(1280, 720, seed=1)
@@ -360,6 +384,7 @@ def test_forty_people_take_at_most_ten_milliseconds() -> None:
     assert np.median(taken) < 0.010
 
 
+@compiled
 @pytest.mark.assets
 @pytest.mark.timeout(60)
 def test_a_pose_network_takes_them_for_people(assets: Path) -> None:
@@ -379,10 +404,12 @@ def test_a_pose_network_takes_them_for_people(assets: Path) -> None:
         threads=2, min_score=0.3,
     )  # fmt: skip
     found, heights = [], []
-    for people in (1, 5, 7, 12, 40):
-        for energy in (0.1, 0.5, 0.9):
+    for people, scale in ((1, 1.08), (5, 1.0), (5, 0.55), (7, 0.65), (12, 1.0)):
+        for energy in (0.2, 0.8):
             crowd = Crowd(people=people, energy=energy, bpm=124, seed=people)
             joints, ids = crowd.joints(1.3)
+            # The same crowd farther from the camera, or nearer to it.
+            joints[..., :2] = (joints[..., :2] - (8 / 9, 0.95)) * scale + (8 / 9, 0.95)
             seen = model.infer(Painter(1280, 720, seed=people).paint(joints, ids, 1.3))
             for person in joints:
                 if (person[:, 2] < 1.0).any():
@@ -392,9 +419,9 @@ def test_a_pose_network_takes_them_for_people(assets: Path) -> None:
                 sure = (seen.keypoints[..., 2] > 0.5).sum(axis=1)
                 found.append(bool(((apart < 0.35 * torso) & (sure >= 15)).any()))
                 heights.append(torso / TORSO * 720.0)
-    assert len(found) > 50
-    assert min(heights) < 220.0
-    assert max(heights) > 420.0
+    assert len(found) > 30
+    assert min(heights) < 185.0
+    assert max(heights) > 480.0
     assert np.mean(found) >= 0.95, found
 
 
@@ -440,7 +467,5 @@ def test_a_mistake_is_one_sentence(text: str, says: str) -> None:
 @given(st.text(max_size=40))
 def test_no_text_is_a_crash(words: str) -> None:
     """Settings or a UsageError, whatever is typed."""
-    try:
+    with contextlib.suppress(UsageError):
         parse_crowd("crowd:" + words)
-    except UsageError:
-        pass
