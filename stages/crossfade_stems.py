@@ -30,7 +30,7 @@ class CrossfadeStemsConfig(StageConfig):
         0.08, ge=0, le=0.3, description="So far the drive must fall back before a stem goes."
     )
     quiet_db: float = Field(
-        -6.0, ge=-12, le=0, description="Level of what is heard at drive 0; at drive 1 it is 0 dB."
+        -12.0, ge=-24, le=0, description="Level of what is heard at drive 0; at drive 1 it is 0 dB."
     )
     control_lead_seconds: float = Field(
         0.1, ge=0, le=2, description="How long after the picture its wish takes effect."

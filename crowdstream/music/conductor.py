@@ -35,6 +35,9 @@ PHRASE: Final = 8
 OPEN: Final = frozenset({"intro", "groove", "drop", "outro"})
 """Sections that may be left: a break or a build has promised something."""
 
+LIFT_REST_BARS: Final = 32
+"""A floor is lifted to a drop at most once in so many bars: a peak that never ends is none."""
+
 _WEARY_BPM: Final = 5.0
 """What was heard just before must fit better by so much to be heard again."""
 
@@ -233,6 +236,7 @@ class Conductor:
         self._skips = 0
         self._skip_asked = False
         self._held_since: int | None = None
+        self._lifted_at = -(10**9)
         self._broken: set[str] = set()
         self._leave_lines = {
             track.id: _leave_lines(track, rules.overlap_bars) for track in self._tracks
@@ -337,7 +341,8 @@ class Conductor:
             self._continue(bar, plan)
         elif bar > self.voice.since:
             self._look_ahead(bar, bpm)
-            if not self._leave(bar, bpm, ready, plan):
+            # A floor that comes up now gets its drop now; the next track can wait.
+            if not self._lift(bar, plan) and not self._leave(bar, bpm, ready, plan):
                 self._rearrange(self.voice, bar, plan)
         self._say_what_happens(bar, plan)
         if not plan.at_once:
@@ -407,6 +412,34 @@ class Conductor:
             start, end = (line - 0.5, line) if on else (line - 0.25, line + 0.5)
             plan.orders.append(Fade(voice.deck, stem, float(on), start, end))
             self._say_stem(plan, bar, stem, on)
+
+    def _lift(self, bar: int, plan: Plan) -> bool:
+        """The floor has come up by itself: on the next 8-bar line it gets this track's drop."""
+        voice = self.voice
+        assert voice is not None
+        if voice.bar(bar) % PHRASE or self._newest.hold or self._newest.panic:
+            return False
+        if bar - voice.since < PHRASE:
+            return False  # it has only just come in
+        drop = next((s for s in voice.track.sections if s.name == "drop"), None)
+        here = voice.track.section_at(voice.bar(bar)).name
+        rested = bar - self._lifted_at >= LIFT_REST_BARS
+        if drop is None or here not in ("groove", "outro") or not rested:
+            return False
+        then = self._drives[max(0, len(self._drives) - 1 - PHRASE)]
+        rise = self._newest.drive - then
+        # Two thirds of a strong change within one phrase is a floor that comes up by itself.
+        if rise < self._rules.strong_change * 2 / 3 or self._skip_asked:
+            return False
+        if self._heading() < self._rules.drop_from - 0.1:
+            return False
+        self._lifted_at = bar
+        again = self._replace(voice, voice.track, bar, drop.bar, 0.05, plan, anew=True)
+        again.since = voice.since
+        self.voice, self.leave_bar = again, None
+        why = f"drive {then:.2f} to {self._newest.drive:.2f}; 8-bar line"
+        plan.said.append(Said(bar, "drop", why, {"track": voice.track.id, "to_bar": drop.bar}))
+        return True
 
     def _say_stem(self, plan: Plan, bar: int, stem: int, on: bool) -> None:
         cause = "panic" if self._newest.panic else f"drive {self.wish.drive:.2f}"
@@ -615,16 +648,20 @@ class Conductor:
         )  # fmt: skip
 
     def _replace(
-        self, voice: Voice, track: Track, bar: int, track_bar: int, beats: float, plan: Plan
-    ) -> Voice:
-        """Cross over to another place of some track, within a part of a beat before the line."""
+        self, voice: Voice, track: Track, bar: int, track_bar: int, beats: float, plan: Plan,
+        *, anew: bool = False,
+    ) -> Voice:  # fmt: skip
+        """Cross over to another place of some track, within a part of a beat before the line.
+
+        In the same track the stems stay as they are, unless they are chosen `anew`.
+        """
         incoming = self._voice(1 - voice.deck, track, bar, track_bar)
         line = _beat(bar)
         plan.orders.append(Start(incoming.deck, track, incoming.offset))
         for stem in range(4):
             if voice.on[stem]:
                 plan.orders.append(Fade(voice.deck, stem, 0.0, line - beats, line))
-        same = track.id == voice.track.id
+        same = track.id == voice.track.id and not anew
         stems = [s for s in range(4) if voice.on[s]] if same else self._wished_stems()
         for stem in stems:
             incoming.on[stem] = True
