@@ -69,7 +69,10 @@ class Report(Sink[Packet]):
         """Opens nothing yet."""
         super().__init__(config, context)
         self._config = config
+        self._begun_to_open = False
         self._file: IO[str] | None = None
+        """Opened and closed on the stage's own thread."""
+
         self._part = config.path.with_name(config.path.name + ".part")
         self._lines: list[str] = []
         self._written = 0
@@ -89,12 +92,13 @@ class Report(Sink[Packet]):
         target = self._part if self.context.offline else self._config.path
         again = not self.context.offline and target.resolve() in _begun
 
-        def make() -> IO[str]:
+        def make() -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
-            return target.open("a" if again else "w", encoding="utf-8")
+            self._file = target.open("a" if again else "w", encoding="utf-8")
 
+        self._begun_to_open = True
         try:
-            self._file = await self.context.offload(make)
+            await self.context.offload(make)
         except OSError as error:
             raise CrowdstreamError(
                 f"{self._config.path}: cannot be written: {error.strerror}"
@@ -139,15 +143,21 @@ class Report(Sink[Packet]):
 
     async def close(self) -> None:
         """Live, what is still to be written; offline, a report without its end is not left."""
+        if not self._begun_to_open:
+            return
         try:
             if not self.context.offline:
                 await self._flush()
         finally:
-            if self._file is not None:
-                file, self._file = self._file, None
-                file.close()
-                if self.context.offline:
-                    self._part.unlink(missing_ok=True)
+            # On the stage's own thread, which may still be at what was cancelled here.
+            await self.context.offload(self._leave)
+
+    def _leave(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            if self.context.offline:
+                self._part.unlink(missing_ok=True)
 
     def _begin(self, now: float) -> None:
         """The first packet: the time from which the lines are counted."""

@@ -217,6 +217,10 @@ class WavFile(Stage[Mix, Playing]):
 
     async def close(self) -> None:
         """Leave no half file."""
+        # On the stage's own thread, which may still be at what was cancelled here.
+        await self.context.offload(self._leave)
+
+    def _leave(self) -> None:
         if self._file is not None and not self._whole:
             self._file.close()
             self._part.unlink(missing_ok=True)
