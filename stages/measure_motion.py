@@ -35,9 +35,9 @@ class MeasureMotion(Transform[Frame, Motion]):
 
     Config = MeasureMotionConfig
 
-    # Older pictures are still needed a tenth of a second later: an eye this quick takes all of
-    # them, and only falls back to the newest when something holds up the whole chain.
-    intake = Intake(4, WhenFull.DROP_OLDEST)
+    # Live, an old frame is worth nothing, and each that waits holds a slot of the camera's; the
+    # eye itself remembers the small pictures that it compares with.
+    intake = Intake(1, WhenFull.DROP_OLDEST)
 
     def __init__(self, config: MeasureMotionConfig, context: Context) -> None:
         """Store settings; touch nothing of the world."""

@@ -211,11 +211,26 @@ def test_a_tall_picture_reads_like_a_wide_one() -> None:
 
 def test_a_picture_is_compared_with_the_one_a_tenth_of_a_second_before() -> None:
     """What is back where it was after 0.1 s has not moved, however often it is looked at."""
-    there_and_back = [
-        (1.0 + k / 60, np.roll(a_dance()[0][1], (0, 2, 4, 6, 4, 2)[k % 6], axis=0))
-        for k in range(90)
+    eye = MotionEye()
+    speeds = []
+    for k in range(60):
+        picture = a_dance()[0][1].copy()
+        shift = (0, 2, 4, 6, 4, 2)[k % 6]
+        picture[60:170, 110:210] = np.roll(picture, shift, axis=0)[60:170, 110:210]
+        speeds.append(eye.look(picture, 1.0 + k / 60, 0).speed)
+    assert max(speeds[2:5]) > 0.1
+    assert max(speeds[6:]) == 0.0
+
+
+def test_one_step_of_exposure_costs_nothing() -> None:
+    """The older picture is made as bright as the new one, and the two are compared."""
+    eye = MotionEye()
+    readings = [
+        eye.look(as_grey(picture * (0.6 if t < 2.0 else 1.0)), t, 0)
+        for t, picture in a_dance(fps=10)
     ]
-    assert speed(looks(there_and_back)[6:]) == 0.0
+    assert [reading.confidence for reading in readings[9:12]] == pytest.approx([1.0] * 3, abs=0.1)
+    assert lights(readings) == {"steady"}
 
 
 @pytest.mark.parametrize("trick", [panned, stepped, dimmed], ids=["panning", "exposure", "dimming"])
