@@ -60,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     config = the_config(arguments)
     prepare_caches(places_of(config))
     plan = plan_of(arguments, config)
+    if arguments.source is not None:
+        _must_be_there(arguments.source)
     line = LiveLine(sys.stdout) if sys.stdout.isatty() else None
     stream = line.beside(sys.stderr) if line is not None else sys.stderr
     form = config.log.format
@@ -85,6 +87,15 @@ def run(arguments: argparse.Namespace) -> int:
             line.end()
         close_log()
     return 0
+
+
+def _must_be_there(uri: str) -> None:
+    """A file or camera that was named and is not there is said before the music begins."""
+    use, settings = source_of(uri, once=False)
+    if use == "video_file" and not settings["path"].exists():
+        raise DeviceError(f"--source: {uri}: there is no such file")
+    if use == "camera" and uri.startswith("/") and not Path(uri).exists():
+        raise DeviceError(f"--source: {uri}: there is no such camera; see: crowdstream devices")
 
 
 def plan_of(arguments: argparse.Namespace, config: Config) -> Plan:

@@ -1,0 +1,205 @@
+"""Facts about the daemon as a process: systemd, signals, faults, and that nothing is left."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Daemon
+
+    Run = Callable[..., Daemon]
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def until(what: str, condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """As in conftest, whose name cannot be imported."""
+    import time
+
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        if time.monotonic() > end:
+            pytest.fail(f"{what}: not within {seconds:g} s")
+        time.sleep(0.02)
+    return value
+
+
+def shared_memory() -> set[str]:
+    """What of ours lies in shared memory with a name."""
+    return {path.name for path in SHARED_MEMORY.glob("*crowdstream*")}
+
+
+def nobody_left(daemon: Daemon) -> bool:
+    return not daemon.children()
+
+
+# ---- a daemon that plays -------------------------------------------------------------------------
+
+
+def test_systemd_hears_that_it_is_ready_and_lives_and_how_it_goes(playing: Daemon) -> None:
+    """READY once, WATCHDOG at least three times in its period, a STATUS line with the music."""
+    until("WATCHDOG=1", lambda: playing.notified().count("WATCHDOG=1") >= 5)
+    status = until("STATUS=", lambda: [s for s in playing.notified() if "BPM" in s and "energy" in s])
+    assert playing.notified().count("READY=1") == 1
+    assert status[0].startswith("STATUS=")
+
+
+def test_without_a_sound_card_it_says_so_once_and_keeps_time(playing: Daemon) -> None:
+    """No device here: the state is `silent`, the music's clock goes on, one line in the log."""
+    first = until("playing", lambda: playing.status().get("playing"))
+    until("a second status", lambda: playing.status().get("playing") != first)
+    assert playing.status()["playing"]["state"] == "silent"
+    assert len(playing.log("sound_silent")) == 1
+
+
+def test_a_second_daemon_is_refused_and_the_first_does_not_notice(playing: Daemon) -> None:
+    """Exit 75 with one sentence that names the first."""
+    before = playing.status()["stages"]
+    second = subprocess.run(
+        [sys.executable, "-m", "crowdstream", "run", "--source", "crowd:n=5"], text=True,
+        capture_output=True, timeout=60, check=False, env=psutil.Process(playing.pid).environ(),
+    )  # fmt: skip
+    assert second.returncode == 75
+    assert str(playing.pid) in second.stderr
+    assert "Traceback" not in second.stderr
+    until("a later status", lambda: playing.status().get("stages") not in (None, before))
+    assert [s["restarts"] for s in playing.status()["stages"]] == [s["restarts"] for s in before]
+
+
+def test_sighup_is_no_end(playing: Daemon) -> None:
+    """It reads its configuration anew and goes on."""
+    ready = playing.notified().count("READY=1")
+    playing.signal(signal.SIGHUP)
+    until("READY=1 after RELOADING=1", lambda: playing.notified().count("READY=1") == ready + 1)
+    assert "RELOADING=1" in playing.notified()
+    assert playing.process.poll() is None
+
+
+def test_a_player_that_is_killed_is_made_anew(playing: Daemon) -> None:
+    """The daemon stays, the stage restarts, and something plays again."""
+    player = until("the player", lambda: playing.child("player"))
+    player.send_signal(signal.SIGKILL)
+
+    def plays_again() -> bool:
+        stages = {stage["name"]: stage for stage in playing.status().get("stages", ())}
+        speakers = stages.get("speakers", {"restarts": 0})
+        return (
+            speakers["restarts"] == 1 and speakers["state"] == "running"
+            and speakers["since_sent_seconds"] < 1.0
+        )  # fmt: skip
+
+    until("playing again", plays_again, 40.0)
+    assert playing.process.poll() is None
+    assert "READY=1" in playing.notified()
+
+
+# ---- ends ----------------------------------------------------------------------------------------
+
+
+def test_sigterm_ends_everything_within_three_seconds(run: Run) -> None:
+    """Exit 0, STOPPING=1, no child, nothing in shared memory."""
+    before = shared_memory()
+    daemon = run("--source", "crowd:n=5")
+    assert len(daemon.children()) >= 2
+    daemon.signal(signal.SIGTERM)
+    assert daemon.ends(3.0) == 0
+    assert "STOPPING=1" in daemon.notified()
+    until("no child left", lambda: nobody_left(daemon), 1.0)
+    assert shared_memory() == before
+    assert not (daemon.runtime / "status.json").exists()
+
+
+def test_a_second_sigterm_does_not_wait(run: Run, clip: Path) -> None:
+    """Also while a child is stuck: the end comes at once, and takes the children along."""
+    daemon = run("--source", str(clip))
+    stuck = until("the player", lambda: daemon.child("player"))
+    stuck.suspend()
+    daemon.signal(signal.SIGTERM)
+    until("STOPPING", lambda: daemon.log("stop_asked"))
+    daemon.signal(signal.SIGTERM)
+    assert daemon.ends(3.0) in (0, 1)
+    until("no child left", lambda: nobody_left(daemon), 1.0)
+
+
+def test_after_kill_9_nothing_is_left(run: Run, clip: Path) -> None:
+    """No child a second later, nothing in shared memory, and the next one starts."""
+    before = shared_memory()
+    daemon = run("--source", str(clip))
+    assert len(daemon.children()) >= 2
+    daemon.signal(signal.SIGKILL)
+    assert daemon.ends(1.0) == -signal.SIGKILL
+    until("no child left", lambda: nobody_left(daemon), 1.0)
+    assert shared_memory() == before
+    again = run("--source", str(clip), "--for", "0.5", ready=False, CROWDSTREAM_RUNTIME=str(daemon.runtime))
+    assert again.ends(60.0) == 0
+
+
+def test_once_ends_with_the_file_and_the_record_is_whole(run: Run, clip: Path, tmp_path: Path) -> None:
+    """Exit 0 by itself; a line for each tenth of a second, each of them JSON."""
+    show = tmp_path / "show.jsonl"
+    daemon = run("--source", str(clip), "--once", "--record", str(show), ready=False)
+    assert daemon.ends(60.0) == 0
+    lines = [json.loads(line) for line in show.read_text().splitlines()]
+    told = [line for line in lines if "energy" in line]
+    assert len(told) >= 10
+    assert all(0.0 <= line["energy"] <= 1.0 for line in told if line["energy"] is not None)
+
+
+def test_a_loop_of_the_clip_makes_no_jump_of_energy(run: Run, clip: Path, tmp_path: Path) -> None:
+    """The clip ends on one side of the swing and begins on the other; the energy does not step."""
+    show = tmp_path / "show.jsonl"
+    daemon = run("--source", str(clip), "--record", str(show), "--for", "9", ready=False)
+    assert daemon.ends(90.0) == 0
+    lines = [json.loads(line) for line in show.read_text().splitlines()]
+    energy = [(line["t"], line["energy"]) for line in lines if line.get("energy") is not None]
+    steps = [(at, abs(b - a)) for (_, a), (at, b) in zip(energy, energy[1:], strict=False) if at > 2.6]
+    at_loops = [step for at, step in steps if at % 2.0 < 0.5]
+    elsewhere = [step for at, step in steps if at % 2.0 >= 0.5]
+    assert len(at_loops) >= 12
+    assert min(level for at, level in energy if at > 1.0) > 0.0
+    assert max(at_loops) < max(1.5 * max(elsewhere), 0.03)
+
+
+# ---- what cannot work ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "config", "status", "said"),
+    [
+        (["--source", "/no/such/clip.mp4"], "", 69, "clip.mp4"),
+        (["--source", "/dev/video99"], "", 69, "video99"),
+        (["--source", "TEXT"], "", 69, "text.mp4"),
+        (["--source", "crowd:n=5"], "[speakers]\nblok_samples = 3\n", 78, "block_samples"),
+        (["--source", "crowd:n=5"], "[speakers]\ntrim_db = nan\n", 78, "trim_db"),
+        (["--source", "crowd:n=5", "--pipeline", "nowhere"], "", 78, "nowhere"),
+    ],
+    ids=["no clip", "no camera", "a text", "unknown key", "not a number", "no recipe"],
+)
+def test_what_cannot_work_is_one_sentence_and_a_status(
+    run: Run, tmp_path: Path, arguments: list[str], config: str, status: int, said: str
+) -> None:
+    """The right exit status, what it was about, and no traceback.
+
+    A file that is no video cannot be opened as a source: that is 69, as for one that is not there.
+    """
+    text = tmp_path / "text.mp4"
+    text.write_text("this is no video\n" * 200)
+    file = tmp_path / "config.toml"
+    file.write_text(config)
+    arguments = [str(text) if argument == "TEXT" else argument for argument in arguments]
+    daemon = run(*arguments, "--config", str(file), ready=False)
+    assert daemon.ends(60.0) == status
+    assert said in daemon.text()
+    assert "Traceback" not in daemon.text()
+    assert "READY=1" not in daemon.notified()
