@@ -44,3 +44,12 @@ def jack() -> Iterator[JackServer]:
         pytest.skip(f"needs {missing}")
     with JackServer(f"crowdstream-test-{os.getpid()}") as server:
         yield server
+
+
+@pytest.fixture
+def jack_of_its_own() -> Iterator[JackServer]:
+    """As `jack`, for a test that takes the card away."""
+    if missing := JackServer.missing():
+        pytest.skip(f"needs {missing}")
+    with JackServer(f"crowdstream-own-{os.getpid()}") as server:
+        yield server

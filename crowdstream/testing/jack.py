@@ -40,6 +40,7 @@ class JackServer:
         self.rate = rate
         self.block_samples = block_samples
         self._process: subprocess.Popen[bytes] | None = None
+        self._dirty = False
 
     @staticmethod
     def missing() -> str:
@@ -65,7 +66,7 @@ class JackServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
+        self.stop()
 
     def start(self) -> None:
         """Start it and wait until clients may come."""
@@ -91,17 +92,32 @@ class JackServer:
         return "server is available" in done.stdout
 
     def kill(self) -> None:
-        """SIGKILL, and away with what it leaves in shared memory."""
-        if self._process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._process = None
-        user = os.getuid()
-        for left in _SHARED.glob(f"jack*{user}_{self.name}_*"):
+        """SIGKILL: the card is pulled. `start` puts it in again."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            self._dirty = True
+
+    def stop(self) -> None:
+        """End it in order.
+
+        JACK keeps a list of eight servers on a machine, and one that was killed stays in it until
+        a server of its name comes and goes.
+        """
+        if self._process is None and self._dirty:
+            with contextlib.suppress(RuntimeError):
+                self.start()
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(5.0)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+        for left in _SHARED.glob(f"jack_{self.name}_*"):
             left.unlink(missing_ok=True)
-        shutil.rmtree(_SHARED / f"jack-{user}" / self.name, ignore_errors=True)
 
     @contextlib.contextmanager
     def recording(self, seconds: float) -> Iterator[Recording]:

@@ -1,0 +1,298 @@
+"""Facts about the sound card: bit for bit through PortAudio, in time through JACK, and its loss."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes.util
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from numpy.typing import NDArray
+
+from crowdstream.errors import DeviceError
+from crowdstream.player.output import BlockCutter, OutputSettings, find_device
+from crowdstream.testing.jack import JackServer
+from crowdstream.testing.music import SHORT_FORM, a_track, write_clicks
+from crowdstream.testing.stages import SilentLog
+from crowdstream.worker import Worker
+from stages.speakers import SpeakersConfig, player_arguments
+
+needs_portaudio = pytest.mark.skipif(
+    ctypes.util.find_library("portaudio") is None, reason="needs libportaudio2"
+)
+
+BLOCKS = (128, 256, 512, 1000)
+
+ALSA = """\
+</usr/share/alsa/alsa.conf>
+pcm.to_{block} {{
+    type file
+    slave.pcm {{ type null }}
+    file "{folder}/{block}.raw"
+    format "raw"
+    hint {{ show on description "into a file" }}
+}}
+"""
+
+PLAY = """
+import json, sys, threading
+from pathlib import Path
+import numpy as np
+from crowdstream.music.library import load_stems, read_library
+from crowdstream.packets import Mix
+from crowdstream.player.mixer import QUANTUM, Mixer, Rules
+from crowdstream.player.output import BlockCutter, Output, OutputSettings
+from crowdstream.player.ring import SoundRing
+
+folder, samples = Path(sys.argv[1]), int(sys.argv[2])
+tracks = read_library(folder / "library")[0]
+stems = {track.id: load_stems(track, 44100) for track in tracks}
+
+def a_mixer():
+    mixer = Mixer(tracks, lambda track: stems[track.id], rate=44100, rules=Rules(
+        slope_up=1.0, slope_down=1.0, bars_per_track=16, fade_in_seconds=0.5))
+    for k in range(1, 12):
+        mixer.take(Mix(seq=k, captured_at=0.0, at=0.0, drive=k / 12, confidence=1.0,
+                       bpm=112.0 + k, gains=(1.0, 1.0, (k % 2) * 1.0, 0.5)), sample=7001 * k)
+    return mixer
+
+offline, quantum = a_mixer(), np.zeros((QUANTUM, 2), np.float32)
+whole = []
+for _ in range(-(-samples // QUANTUM)):
+    offline.render(quantum)
+    whole.append(quantum.copy())
+np.save(folder / "offline.npy", np.concatenate(whole)[:samples])
+
+for block in json.loads(sys.argv[3]):
+    cutter, enough = BlockCutter(a_mixer().render, QUANTUM), threading.Event()
+    def fill(out):
+        if cutter.samples < samples:
+            cutter.fill(out)
+        else:
+            out.fill(0.0)
+            enough.set()
+    settings = OutputSettings(f"to_{block}", "ALSA", (1, 2), 44100, block)
+    output = Output(settings, SoundRing.make(1024, QUANTUM), fill)
+    assert enough.wait(20)
+    output.close()
+"""
+
+
+@pytest.mark.system
+@pytest.mark.slow
+@pytest.mark.timeout(90)
+@needs_portaudio
+def test_what_the_card_gets_is_what_is_rendered_offline_bit_for_bit(tmp_path: Path) -> None:
+    """Through real PortAudio, with wishes at fixed samples, whatever the block of the device."""
+    write_clicks(
+        tmp_path / "library",
+        [
+            a_track("one", bpm=116.0, key="8A", form=SHORT_FORM),
+            a_track("two", bpm=120.0, key="8B", form=SHORT_FORM),
+        ],
+    )
+    config = tmp_path / "asound.conf"
+    config.write_text("".join(ALSA.format(block=block, folder=tmp_path) for block in BLOCKS))
+    samples = 5 * 44100
+    done = subprocess.run(
+        [sys.executable, "-c", PLAY, str(tmp_path), str(samples), json.dumps(BLOCKS)],
+        env=_with(ALSA_CONFIG_PATH=str(config)), capture_output=True, text=True, timeout=80,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    offline = np.load(tmp_path / "offline.npy")
+    first = int(np.flatnonzero(offline.any(axis=1))[0])
+    for block in BLOCKS:
+        card = np.fromfile(tmp_path / f"{block}.raw", np.float32).reshape(-1, 2)
+        # The device begins with a silence of its own.
+        begin = int(np.flatnonzero(card.any(axis=1))[0]) - first
+        assert np.array_equal(card[begin : begin + samples], offline), f"block {block}"
+
+
+def test_blocks_of_any_size_are_cut_from_the_same_quanta() -> None:
+    """Nothing is left out at the seams, and the channels are the ones that were asked for."""
+    counted = 0
+
+    def render(out: NDArray[np.float32]) -> None:
+        nonlocal counted
+        out[:, 0] = np.arange(counted, counted + len(out))
+        out[:, 1] = -out[:, 0]
+        counted += len(out)
+
+    cutter = BlockCutter(render, 256, (3, 1))
+    blocks = []
+    for size in (1, 255, 256, 300, 1000, 7):
+        out = np.full((size, 4), np.nan, np.float32)
+        cutter.fill(out)
+        blocks.append(out)
+    heard = np.concatenate(blocks)
+    assert np.array_equal(heard[:, 2], np.arange(cutter.samples))
+    assert np.array_equal(heard[:, 0], -np.arange(cutter.samples))
+    assert not heard[:, [1, 3]].any()
+
+
+class Devices:
+    """What sounddevice would list."""
+
+    class default:  # noqa: N801
+        device = (-1, 1)
+
+    def __init__(self, *names: str, channels: int = 2) -> None:
+        self._names, self._channels = names, channels
+
+    def query_hostapis(self) -> list[dict[str, str]]:
+        return [{"name": "ALSA"}, {"name": "JACK Audio Connection Kit"}]
+
+    def query_devices(self) -> list[dict[str, Any]]:
+        return [
+            {"name": name, "hostapi": k % 2, "max_output_channels": self._channels}
+            for k, name in enumerate(self._names)
+        ]
+
+
+def settings(device: str = "", host_api: str = "", channels: tuple[int, int] = (1, 2)) -> OutputSettings:
+    return OutputSettings(device, host_api, channels, 44100, 512)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (settings(), "USB Audio: - (hw:1,0)"),
+        (settings("usb"), "USB Audio: - (hw:1,0)"),
+        (settings("default"), "default"),
+        (settings(host_api="jack"), "USB Audio: - (hw:1,0)"),
+    ],
+)
+def test_a_device_is_found_by_any_part_of_its_name(wanted: OutputSettings, found: str) -> None:
+    """An exact name counts more; an empty one is the system's default."""
+    devices = Devices("HDMI default", "USB Audio: - (hw:1,0)", "default")
+    assert find_device(devices, wanted)[1]["name"] == found
+
+
+@pytest.mark.parametrize(
+    ("devices", "wanted", "said"),
+    [
+        (Devices(), settings(), "there is no audio output"),
+        (Devices("HDMI"), settings("USB"), "no audio output is called USB; there are: HDMI"),
+        (Devices("HDMI"), settings(channels=(3, 4)), "HDMI: has 2 channels, not 4"),
+        (Devices("HDMI"), settings(host_api="JACK"), "of host API JACK"),
+    ],
+)
+def test_a_device_that_is_not_there_is_one_sentence(
+    devices: Devices, wanted: OutputSettings, said: str
+) -> None:
+    """It names what there is."""
+    with pytest.raises(DeviceError, match=said):
+        find_device(devices, wanted)
+
+
+# ---- the player with a card that keeps time ------------------------------------------------------
+
+
+async def until(player: Worker, right: Callable[[dict[str, Any]], bool], seconds: float) -> dict[str, Any]:
+    """The first thing the player tells that is right."""
+    async with asyncio.timeout(seconds):
+        while True:
+            facts = (await player.receive(deadline=5.0)).header["playing"]
+            assert isinstance(facts, dict)
+            if right(facts):
+                return facts
+
+
+def offset(facts: dict[str, Any]) -> float:
+    """When sample 0 of the mix was heard: musical time against the machine's."""
+    return float(facts["captured_at"]) - float(facts["sample"]) / 44100
+
+
+def a_player(server: JackServer, cache: Path, **settings: Any) -> Worker:
+    return Worker(
+        "crowdstream.player.process:play", name="player", log=SilentLog(), ready_seconds=60.0,
+        arguments=player_arguments(SpeakersConfig(**settings), cache),
+        environment=server.environment | {"NUMBA_CACHE_DIR": str(cache / "numba")},
+    )  # fmt: skip
+
+
+@pytest.mark.system
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@needs_portaudio
+async def test_a_card_that_is_lost_and_comes_back(jack_of_its_own: JackServer, warm_cache: Path) -> None:
+    """Noticed within 0.5 s, silent time goes on without a jump, sound again within 3 s."""
+    player = a_player(jack_of_its_own, warm_cache)
+    loop = asyncio.get_running_loop()
+    try:
+        facts = await player.start()
+        assert facts["output"] == "system"
+        before = await until(player, lambda f: f["state"] != "silent" and f["sample"] > 44100, 10.0)
+
+        lost_at = loop.time()
+        jack_of_its_own.kill()
+        silent = await until(player, lambda f: f["state"] == "silent", 5.0)
+        noticed = loop.time() - lost_at
+
+        used = _processor_seconds(player)
+        later = await until(player, lambda f: loop.time() - lost_at > 3.5, 10.0)
+        used = (_processor_seconds(player) - used) / (loop.time() - lost_at)
+
+        await loop.run_in_executor(None, jack_of_its_own.start)
+        back_at = loop.time()
+        again = await until(player, lambda f: f["state"] != "silent", 15.0)
+        sound_after = loop.time() - back_at
+    finally:
+        await player.stop(1.0)
+    assert noticed < 0.5
+    assert sound_after < 3.0
+    # One position to the next: what was lost at the card may shift it by blocks, not by seconds.
+    assert max(abs(offset(f) - offset(before)) for f in (silent, later, again)) < 0.15
+    assert silent["callback_age"] is None
+    assert used < 0.7, "it does not spin; most of this is the card's process starting anew"
+
+
+@pytest.mark.system
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@needs_portaudio
+async def test_the_music_reaches_the_card_whole_and_fades_at_the_end(
+    jack: JackServer, warm_cache: Path
+) -> None:
+    """From the first sample to the last: no gap of 50 ms, no clipping, no end in mid-air.
+
+    What the machine made the server lose is not the player's: PortAudio counts it too, so the
+    recording is judged by its silences only.
+    """
+    with jack.recording(60.0) as recording:
+        player = a_player(jack, warm_cache, rules={"fade_in_seconds": 0.0})
+        try:
+            await player.start()
+            await until(player, lambda f: f["sample"] > 6 * 44100, 30.0)
+        finally:
+            await player.stop(1.0)
+        sound = recording.sound()
+    level = np.abs(sound).max(axis=1)
+    heard = np.flatnonzero(level > 1e-3)
+    assert len(heard)
+    assert heard[-1] - heard[0] > 5 * 44100
+    assert level.max() < 10 ** (-1 / 20)
+    assert np.diff(heard).max() < 0.05 * 44100
+    last = sound[: heard[-1]][-int(0.05 * 44100) :]
+    middle = sound[heard[0] : heard[0] + 5 * 44100]
+    assert np.abs(last).max() < 0.5 * np.abs(middle).max()
+
+
+def _processor_seconds(player: Worker) -> float:
+    assert player.pid is not None
+    times = psutil.Process(player.pid).cpu_times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _with(**environment: str) -> dict[str, str]:
+    import os
+
+    return {**os.environ, **environment, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
