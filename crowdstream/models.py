@@ -190,8 +190,9 @@ def _find_first(folder: Path) -> ModelFile:
     unexported = next((name for name in AUTO if (folder / f"{name}.pt").exists()), None)
     if unexported is not None:
         raise ModelMissing(
-            f"{folder} has only {unexported}.pt, which is not loaded as it is: run"
-            f" crowdstream models export {unexported} (needs crowdstream[ultralytics])"
+            f"{folder} has only {unexported}.pt, which is not loaded as it is: make"
+            f" OpenVINO files of it once, with ultralytics: yolo export model={unexported}.pt"
+            " format=openvino"
         )
     raise ModelMissing(
         f"no pose model in {folder}: put {AUTO[0]}.onnx or {AUTO[0]}_openvino_model there, or run:"
@@ -242,8 +243,9 @@ def _by_path(name: str, path: Path) -> ModelFile:
 def _refuse_pickle(path: Path) -> None:
     if path.suffix.lower() in _PICKLED:
         raise ConfigError(
-            f"{path} may hold a pickle, and no pickle is ever loaded by the daemon: export it"
-            " first with `crowdstream models export`, which needs crowdstream[ultralytics]"
+            f"{path} may hold a pickle, and no pickle is ever loaded by the daemon: make"
+            f" OpenVINO files of it once, with ultralytics: yolo export model={path.name}"
+            " format=openvino"
         )
 
 

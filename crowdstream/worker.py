@@ -369,8 +369,10 @@ class Worker:
         os.close(self._pidfd)
         self._ended = self._obituary(status)
         self._dead.set()
-        # An end that was asked for, or that came after the work was done, is no news.
-        expected = self._reason in ("was stopped", "was killed") or status == 0
+        # An end that was asked for, or that came after the work was done, is no news; one whose
+        # cause the child itself has told is its owner's to tell.
+        told = self._failure is not None
+        expected = self._reason in ("was stopped", "was killed") or status == 0 or told
         said = self._log.debug if expected else self._log.warning
         said("child_ended", child=self.name, pid=self._process.pid, why=str(self._ended))
         for future in (self._ready, self._reader, self._call[1] if self._call else None):
