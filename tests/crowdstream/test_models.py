@@ -122,7 +122,7 @@ def test_unexported_checkpoint_says_that_export_comes_next(folder: Path) -> None
     (folder / "yolov8n-pose.pt").write_bytes(b"x")
     with pytest.raises(ModelMissing, match="yolo export model=yolov8n-pose.pt"):
         find_model("auto", folder)
-    with pytest.raises(ConfigError, match="export it first"):
+    with pytest.raises(ConfigError, match="yolo export"):
         find_model("yolov8n-pose", folder)
 
 
