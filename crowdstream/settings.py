@@ -52,6 +52,8 @@ def line_of(text: str, keys: Keys) -> int | None:
             name = tuple(_split(match[1]))
             counts[name] = counts.get(name, -1) + 1
             path = [*_counted(name[:-1], counts), name[-1], counts[name]]
+            if best is None and tuple(path[:-1]) == keys:
+                best = number  # the whole list: where it begins
         elif match := re.match(r"^\[\s*([^\]]+?)\s*\]$", stripped):
             path = _counted(tuple(_split(match[1])), counts)
         elif match := re.match(r"""^([A-Za-z0-9_."'-]+)\s*=""", stripped):
@@ -102,7 +104,17 @@ def mistakes_of(
     `at` is where in the file the model begins; `also` are further words that its table may hold.
     """
     details = error.errors(include_url=False)
-    return [sentence_of(d, model, where=where, text=text, at=at, also=also) for d in details]
+    return [
+        sentence_of(detail, model, where=where, text=text, at=at, also=also)
+        for detail in details
+        if not (detail["type"] == "too_short" and _is_told_already(detail, details))
+    ]
+
+
+def _is_told_already(short: ErrorDetails, details: Collection[ErrorDetails]) -> bool:
+    """A list is too short only because what is in it is wrong, which is said of each."""
+    loc = short["loc"]
+    return any(d["loc"][: len(loc)] == loc and len(d["loc"]) > len(loc) for d in details)
 
 
 def sentence_of(
