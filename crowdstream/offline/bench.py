@@ -228,9 +228,6 @@ def _memory(pid: int) -> dict[str, float]:
 
     found: dict[str, float] = {}
     for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-        words = process.cmdline()
-        name = "daemon" if process.pid == pid else next(
-            (word.rpartition(".")[2] for word in reversed(words) if ":" in word), f"child {process.pid}"
-        )
+        name = "daemon" if process.pid == pid else process.name()
         found[name] = float(np.round(process.memory_full_info().pss / 1e6, 1))
     return found
