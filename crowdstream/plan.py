@@ -13,7 +13,7 @@ from crowdstream.channel import WhenFull
 from crowdstream.config import Config
 from crowdstream.errors import ConfigError
 from crowdstream.recipe import Entry, OnFailure, Recipe, name_of
-from crowdstream.registry import load_stage, stage_names, types_of
+from crowdstream.registry import StageTypes, load_stage, stage_names, types_of
 from crowdstream.settings import line_of, nearest, sentence_of
 from crowdstream.stage import RECIPE_WORDS, AnyStage, StageConfig
 
@@ -106,6 +106,7 @@ class _Planner:
         self._overrides = overrides
         self._mistakes: list[str] = []
         self._planned: dict[str, PlannedStage] = {}
+        self._types: dict[str, StageTypes] = {}
 
     def plan(self) -> Plan:
         names = [name_of(entry) for entry in self._recipe.stage]
@@ -117,7 +118,7 @@ class _Planner:
                 continue
             try:
                 stage = load_stage(entry.use)
-                types = types_of(stage)
+                types = self._types[name] = types_of(stage)
             except ConfigError as error:
                 self._mistakes += [f"{where}: {mistake}" for mistake in error.mistakes]
                 above = name  # whoever takes from it is not blamed for that
@@ -171,9 +172,9 @@ class _Planner:
                     f"{where}: from: no stage is called {feeder}{nearest(feeder, earlier)}"
                 )
                 continue
-            if feeder not in self._planned:
+            if feeder not in self._types:
                 continue  # its own mistake is in the list
-            sends = types_of(self._planned[feeder].stage).sends
+            sends = self._types[feeder].sends
             # All that a stage sends goes to everyone who takes from it.
             if not sends or not all(issubclass(sent, takes) for sent in sends):
                 self._mistakes.append(

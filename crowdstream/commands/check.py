@@ -17,7 +17,7 @@ from crowdstream.controls import Controls, controls_of
 from crowdstream.errors import ConfigError
 from crowdstream.offload import Offload
 from crowdstream.plan import Plan, make_plan
-from crowdstream.recipe import Recipe, find_recipe
+from crowdstream.recipe import Recipe, find_recipe, name_of
 from crowdstream.registry import load_stage, name_clashes, stage_names
 from crowdstream.settings import line_of, sentence_of
 from crowdstream.stage import Context
@@ -53,14 +53,16 @@ def run(arguments: argparse.Namespace) -> int:
     config, wrong = examine_config(path)
     mistakes, notes = [*wrong, *name_clashes()], list[str]()
     plan: Plan | None = None
+    used: set[str] = set()
     try:
         recipe = find_recipe(
             arguments.pipeline or config.pipeline, pipelines=arguments.pipelines, config=path
         )
+        used = {name_of(entry) for entry in recipe.stage}
         plan = make_plan(recipe, config)
     except ConfigError as error:
         mistakes += error.mistakes
-    mistakes += _unused(config, plan)
+    mistakes += _unused(config, used)
     if plan is not None and arguments.devices:
         refused, notes = _devices(plan, config)
         mistakes += refused
@@ -78,12 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
     return ConfigError.exit_code if mistakes else 0
 
 
-def _unused(config: Config, plan: Plan | None) -> list[str]:
+def _unused(config: Config, used: set[str]) -> list[str]:
     """Mistakes in the settings of stages that this recipe does not have, but another may."""
-    used = {stage.name for stage in plan.stages} if plan is not None else set()
     mistakes = []
     for name, settings in config.stages.items():
-        if plan is None or name in used or name not in stage_names():
+        if name in used or name not in stage_names():
             continue  # looked at with the plan, or told of there
         try:
             model = load_stage(name).Config

@@ -1,0 +1,518 @@
+"""What the commands print and return: right input, wrong input, and no harm done."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import pytest
+
+from crowdstream import registry
+from crowdstream.cli import main
+from crowdstream.testing.shows import write_a_show
+
+
+class Output(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Output]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    """Run a command in an empty folder, with a state of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CROWDSTREAM_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("CROWDSTREAM_RUNTIME", str(tmp_path / "runtime"))
+    kernels = os.environ.get("NUMBA_CACHE_DIR")
+
+    def call(*argv: str | Path) -> Output:
+        try:
+            code = main([str(word) for word in argv])
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return Output(code, out, err)
+
+    yield call
+    # A command sets it for the life of its process, which here is that of all tests.
+    os.environ.pop("NUMBA_CACHE_DIR", None)
+    if kernels is not None:
+        os.environ["NUMBA_CACHE_DIR"] = kernels
+
+
+def write(name: str, text: str) -> Path:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def a_clip(name: str, frames: int = 20) -> Path:
+    """A square that goes from left to right."""
+    writer = cv2.VideoWriter(name, cv2.VideoWriter.fourcc(*"MJPG"), 30.0, (160, 90))
+    for number in range(frames):
+        picture = np.full((90, 160, 3), 40, np.uint8)
+        picture[30:60, 4 * number : 4 * number + 30] = 200
+        writer.write(picture)
+    writer.release()
+    return Path(name)
+
+
+SHORT = 'offline = true\n[[stage]]\nuse = "energy_curve"\n[[stage]]\nuse = "report"\n'
+
+
+# check
+
+
+def test_check_says_that_everything_is_right(run: Run) -> None:
+    code, out, err = run("check")
+    assert (code, out) == (0, "everything is right\n")
+    assert err == "configuration: none found, defaults\n"
+
+
+def test_check_tells_every_mistake_of_both_files_at_once(run: Run) -> None:
+    config = write(
+        "etc/config.toml",
+        'pipeline = "mine"\n[log]\nlevle = "info"\n[speakers]\nrate = 22050\n'
+        "[measure_energy]\nattack_seconds = nan\n",
+    )
+    write(
+        "etc/pipelines/mine.toml",
+        '[[stage]]\nuse = "energy_curve"\nrate_hz = 1000\n[[stage]]\nuse = "estimate_pose"\n',
+    )
+    code, out, err = run("check", "--config", config)
+    assert (code, out) == (78, "5 mistakes\n")
+    assert err.splitlines() == [
+        "configuration: etc/config.toml",
+        "etc/config.toml, line 3: log.levle: no such setting; did you mean level?",
+        (
+            "etc/pipelines/mine.toml: stage 1 (energy_curve), line 3: rate_hz: is 1000;"
+            " input should be less than or equal to 100"
+        ),
+        (
+            "etc/pipelines/mine.toml: stage 2 (estimate_pose): takes Frame, but energy_curve"
+            " gives Energy"
+        ),
+        "etc/config.toml: speakers, line 5: rate: is 22050; input should be 44100 or 48000",
+        (
+            "etc/config.toml: measure_energy, line 7: attack_seconds: is nan;"
+            " input should be a finite number"
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a = ", "config.toml: is not TOML: "),
+        ('pipeline = "liev"', "no pipeline is called liev; did you mean live?"),
+        ("pipeline = 3", "config.toml, line 1: pipeline: is 3; input should be a valid string"),
+        ("[camera]\nfps = -1", "config.toml: camera, line 2: fps: is -1; input should be greater"),
+        ("[camera]\nfps = inf", "config.toml: camera, line 2: fps: is inf; input should be"),
+        (
+            "[camera]\nfpss = 5",
+            "config.toml: camera, line 2: fpss: no such setting; did you mean f",
+        ),
+        ("[cammera]", "config.toml, line 1: cammera: no such setting; did you mean camera?"),
+        ("[wav_file]\nbits = 8", "config.toml: wav_file, line 2: bits: is 8; input should be 16"),
+        (
+            "[osc_out]\ntargets = [{ host = 'x', port = 0 }]",
+            "config.toml: osc_out, line 2: targets",
+        ),
+    ],
+)
+def test_each_mistake_is_one_sentence_and_exit_78(run: Run, text: str, said: str) -> None:
+    write("config.toml", text)
+    code, out, err = run("check")
+    mistakes = err.splitlines()[1:]
+    assert (code, out, len(mistakes)) == (78, "1 mistake\n", 1)
+    assert mistakes[0].startswith(said)
+
+
+def test_a_config_that_is_not_there_is_told(run: Run) -> None:
+    code, _, err = run("check", "--config", "nowhere.toml")
+    assert (code, err.splitlines()[1:]) == (78, ["nowhere.toml: no such configuration"])
+
+
+def test_another_config_in_this_folder_is_told_of(run: Run) -> None:
+    write("config.toml", "")
+    write("etc/config.toml", "")
+    assert "note: " in run("check", "--config", "etc/config.toml").err
+
+
+def test_check_for_scripts(run: Run) -> None:
+    write("config.toml", "[healt]")
+    code, out, err = run("check", "--json")
+    facts = json.loads(out)
+    assert (code, err, facts["ok"], len(facts["mistakes"])) == (78, "", False, 1)
+
+
+def test_check_effective_tells_where_each_value_comes_from(run: Run) -> None:
+    write("config.toml", 'pipeline = "mine"\n[programme]\nbpm = 100\n[energy_curve]\nseconds = 5\n')
+    write("pipelines/mine.toml", SHORT + 'path = "x.jsonl"\n')
+    code, out, _ = run("check", "--effective")
+    assert code == 0
+    lines = {line.strip() for line in out.splitlines()}
+    assert "pipeline = 'mine'    (config.toml, line 1)" in lines
+    assert "bpm = 100.0    (config.toml, line 3)" in lines
+    assert "intensity = 0.5    (default)" in lines
+    assert "seconds = 5.0    (config.toml, line 5)" in lines
+    assert "path = 'pipelines/x.jsonl'    (pipelines/mine.toml, line 6)" in lines
+    assert "rate_hz = 20.0    (default)" in lines
+
+
+def test_check_devices_opens_each_and_leaves_nothing(run: Run) -> None:
+    write("pipelines/mine.toml", SHORT)
+    code, out, _ = run("check", "--pipeline", "mine", "--pipelines", "pipelines", "--devices")
+    assert (code, out) == (0, "everything is right\n")
+    assert sorted(path.name for path in Path().rglob("*.jsonl*")) == []
+
+
+def test_check_devices_tells_what_is_not_there(run: Run) -> None:
+    write(
+        "pipelines/mine.toml",
+        '[[stage]]\nuse = "camera"\ndevice = "/dev/video97"\n[[stage]]\nuse = "estimate_pose"\n',
+    )
+    code, out, err = run("check", "--pipeline", "mine", "--pipelines", "pipelines", "--devices")
+    assert (code, out) == (78, "1 mistake\n")
+    *notes, mistake = err.splitlines()[1:]
+    assert mistake.startswith("camera: there is no camera /dev/video97")
+    assert [note.split(":")[:2] for note in notes] == [["note", " estimate_pose"]]
+
+
+def test_check_tells_of_a_strangers_stages_folder(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "packages_distributions", lambda: {"stages": ["theatre"]})
+    code, _, err = run("check")
+    assert code == 78
+    assert "several packages bring a folder called stages: crowdstream and theatre" in err
+
+
+# stages
+
+
+def test_stages_are_listed_with_one_line_each(run: Run) -> None:
+    code, out, _ = run("stages")
+    assert code == 0
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert lines["measure_energy"].endswith("(Motion or People -> Energy)")
+    assert list(lines) == sorted(registry.stage_names())
+
+
+def test_one_stage_is_explained_from_its_class(run: Run) -> None:
+    code, out, _ = run("stages", "speakers")
+    assert code == 0
+    assert out.startswith("speakers: Mix -> Playing\n")
+    assert "  rate: Samples a second. (default 44100)\n" in out
+    assert "    turn_bars: The tempo turns at most once in so many bars. (default 16)\n" in out
+    assert "Example:\n" in out
+
+
+def test_stages_for_scripts(run: Run) -> None:
+    (facts,) = json.loads(run("stages", "video_file", "--json").out)
+    assert (facts["takes"], facts["sends"]) == ([], ["Frame"])
+    assert facts["what"] == "Read a video as if it were the floor."
+    assert facts["settings"]["path"]["required"] is True
+    assert len(json.loads(run("stages", "--json").out)) == len(registry.stage_names())
+
+
+def test_an_unknown_stage_is_wrong_usage(run: Run) -> None:
+    code, out, err = run("stages", "map_temp")
+    assert (code, out) == (2, "")
+    assert err == "crowdstream stages: no stage is called map_temp; did you mean map_tempo?\n"
+
+
+def test_a_broken_plugin_does_not_spoil_the_list(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = EntryPoint("confetti", "no_such_module_at_all:X", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [broken])
+    code, out, _ = run("stages")
+    assert (code, out.startswith("confetti         cannot be used: ")) == (0, True)
+    (facts,) = json.loads(run("stages", "--json").out)
+    assert "cannot be imported" in facts["error"]
+    assert run("stages", "confetti").code == 78
+
+
+# devices, doctor
+
+
+def test_devices_and_why_there_are_none(run: Run) -> None:
+    code, out, _ = run("devices", "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert set(facts) == {"cameras", "outputs", "outputs_why"}
+    assert bool(facts["outputs"]) == (facts["outputs_why"] is None)
+    code, out, _ = run("devices")
+    assert (code, out.startswith("cameras:\n"), "audio outputs:\n" in out) == (0, True, True)
+
+
+def fake_child(stdout: str, code: int = 0, stderr: str = "") -> Callable[..., Any]:
+    def child(argv: list[str], **kwargs: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(argv, code, stdout, stderr)
+
+    return child
+
+
+@pytest.mark.parametrize(
+    ("child", "outputs", "why"),
+    [
+        (fake_child('a driver\'s noise\n[{"name": "USB"}]\n'), 1, None),
+        (fake_child("[]\n"), 0, "PortAudio knows no output"),
+        (fake_child("", 1, "OSError: PortAudio library not found"), 0, "libportaudio2"),
+        (fake_child("", -11), 0, "PortAudio could not be asked"),
+    ],
+)
+def test_what_portaudio_does_is_its_childs_business(
+    child: Callable[..., Any], outputs: int, why: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from crowdstream.commands import devices
+
+    monkeypatch.setattr("crowdstream.commands.devices.subprocess.run", child)
+    found = devices.devices()
+    assert len(found["outputs"]) == outputs
+    assert (found["outputs_why"] is None) if why is None else (why in found["outputs_why"])
+
+
+def test_portaudio_that_hangs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from crowdstream.commands import devices
+
+    def hang(argv: list[str], **kwargs: Any) -> None:
+        raise subprocess.TimeoutExpired(argv, 10)
+
+    monkeypatch.setattr("crowdstream.commands.devices.subprocess.run", hang)
+    assert devices.devices()["outputs_why"] == "PortAudio did not answer within 10 s"
+
+
+@pytest.fixture
+def no_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    none = {"cameras": [], "outputs": [], "outputs_why": "not asked"}
+    monkeypatch.setattr("crowdstream.commands.devices.devices", lambda: none)
+
+
+@pytest.mark.usefixtures("no_devices")
+def test_doctors_page_has_what_a_helper_asks_for(run: Run) -> None:
+    write("config.toml", "[camera]\nfps = 25\n")
+    code, out, _ = run("doctor", "--json")
+    page = json.loads(out)
+    assert code == 0
+    assert page["config"]["path"] == "config.toml"
+    assert page["config"]["stages"]["camera"]["fps"] == 25
+    assert page["places"]["state"].endswith("state")
+    assert page["packages"]["numpy"]
+    assert page["running"] is None
+    code, out, _ = run("doctor")
+    assert (code, "  numpy: " in out) == (0, True)
+
+
+@pytest.mark.usefixtures("no_devices")
+def test_doctor_prints_its_page_of_a_wrong_configuration_too(run: Run) -> None:
+    write("config.toml", "[camera]\nfps = -25\n[lgo]\n")
+    code, out, err = run("doctor")
+    assert code == 78
+    assert "did you mean log?" in out
+    assert "fps: is -25" in out
+    assert err.endswith("2 mistakes in the configuration\n")
+
+
+@pytest.mark.usefixtures("no_devices")
+def test_doctor_masks_secrets(run: Run) -> None:
+    write("config.toml", '[camera]\ndevice = "rtsp://me:hunter2@camera/1"\n')
+    assert "hunter2" not in run("doctor").out
+
+
+@pytest.mark.usefixtures("no_devices")
+def test_doctor_shows_a_daemon_that_runs_and_no_dead_one(run: Run) -> None:
+    status = {"pid": os.getpid(), "state": "running"}
+    write("runtime/status.json", json.dumps(status))
+    assert json.loads(run("doctor", "--json").out)["running"]["state"] == "running"
+    for text in ('{"pid": 999999999}', "{", '{"pid": null}', "[]", '{"pid": 1}'):
+        write("runtime/status.json", text)
+        running = json.loads(run("doctor", "--json").out)["running"]
+        assert (running is not None) == (text == '{"pid": 1}')
+
+
+# models
+
+
+def test_models_of_an_empty_folder(run: Run) -> None:
+    write("config.toml", 'models_folder = "weights"\n')
+    code, out, err = run("models", "list")
+    assert (code, "models folder: weights" in err) == (0, True)
+    assert all("not here" in line for line in out.splitlines())
+    assert run("models", "verify").code == 0
+    assert json.loads(run("models", "verify", "--json").out) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "code"),
+    [("nowhere.onnx", None, 69), ("text.onnx", "hello", 1), ("weights.pt", "PK", 78)],
+)
+def test_what_is_no_model_is_not_added(run: Run, name: str, content: str | None, code: int) -> None:
+    write("config.toml", 'models_folder = "weights"\n')
+    if content is not None:
+        write(name, content)
+    found, out, err = run("models", "add", name)
+    assert (found, out, err.count("\n")) == (code, "", 1)
+    assert name in err
+    assert not list(Path("weights").glob("*"))
+
+
+# report
+
+
+def test_report_makes_page_picture_and_set_list(run: Run) -> None:
+    write_a_show(Path("night.jsonl"), seconds=20.0, people=3)
+    code, out, _ = run("report", "night.jsonl", "--out", "pages/night")
+    assert (code, out) == (0, "")
+    made = sorted(path.name for path in Path("pages/night").iterdir())
+    assert made == ["report.html", "report.png", "setlist.csv"]
+
+
+@pytest.mark.parametrize("content", [None, "", "no JSON\n", "[1, 2]\n", '{"event": "show"}\n'])
+def test_what_is_no_show_is_one_sentence(run: Run, content: str | None) -> None:
+    if content is not None:
+        write("night.jsonl", content)
+    code, out, err = run("report", "night.jsonl", "--out", "pages")
+    assert code in (1, 69)
+    assert (out, err.count("\n"), "night.jsonl" in err) == ("", 1, True)
+    assert not list(Path("pages").glob("*"))
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence(run: Run) -> None:
+    write_a_show(Path("night.jsonl"), seconds=5.0, people=1)
+    write("pages", "a file stands in the way")
+    code, _, err = run("report", "night.jsonl", "--out", "pages")
+    assert (code, err) == (1, "crowdstream report: pages: File exists\n")
+
+
+# analyze
+
+
+def test_analyze_tells_the_movement_of_a_clip(run: Run) -> None:
+    a_clip("clip.avi")
+    code, out, _ = run("analyze", "clip.avi", "--json", "--model", "none", "--out", "o")
+    summary = json.loads(out)
+    assert code == 0
+    assert set(summary) == {
+        "video", "frames", "seconds", "fps", "eyes", "people", "energy", "movement", "groove",
+        "synchrony", "tempo", "cost_ms", "frames_per_second",
+    }  # fmt: skip
+    assert (summary["video"], summary["frames"], summary["fps"]) == ("clip.avi", 20, 30.0)
+    assert sorted(path.name for path in Path("o").iterdir()) == [
+        "clip.html",
+        "clip.jsonl",
+        "clip.png",
+    ]
+
+
+def test_analyze_names_two_clips_of_one_name_apart(run: Run) -> None:
+    Path("a").mkdir()
+    Path("b").mkdir()
+    a_clip("a/clip.avi", 5)
+    a_clip("b/clip.avi", 5)
+    code, out, _ = run(
+        "analyze", "a/clip.avi", "b/clip.avi", "--model", "none", "--no-pictures", "--out", "o"
+    )
+    assert (code, out.count("clip.avi")) == (0, 2)
+    assert sorted(path.name for path in Path("o").iterdir()) == ["clip-2.jsonl", "clip.jsonl"]
+
+
+def test_analyze_goes_on_after_a_clip_that_is_none_and_ends_with_the_worst(run: Run) -> None:
+    write("text.mp4", "this is no video\n" * 100)
+    a_clip("clip.avi", 5)
+    code, out, err = run(
+        "analyze", "nowhere.mp4", "text.mp4", "clip.avi", "--no-pictures", "--model", "none"
+    )
+    assert (code, "clip.avi: " in out) == (69, True)
+    lines = [line for line in err.splitlines() if line.startswith("crowdstream analyze: ")]
+    assert ["nowhere.mp4" in lines[0], "text.mp4" in lines[1], len(lines)] == [True, True, 2]
+    assert sorted(path.name for path in Path("out").iterdir()) == ["clip.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "said"),
+    [
+        (["clip.avi", "--fps", "nan"], 2, "--fps: nan is not between 0.5 and 240"),
+        (["clip.avi", "--fps", "0"], 2, "--fps: 0.0 is not between 0.5 and 240"),
+        (["clip.avi", "--model", "nowhere.onnx"], 69, "nowhere.onnx"),
+        (["clip.avi", "--config", "nowhere.toml"], 78, "nowhere.toml: no such configuration"),
+        (["empty.mp4"], 1, "empty.mp4"),
+        (["."], 1, ""),
+    ],
+)
+def test_wrong_input_to_analyze_is_one_sentence(
+    run: Run, argv: list[str], code: int, said: str
+) -> None:
+    a_clip("clip.avi", 3)
+    write("empty.mp4", "")
+    found, out, err = run("analyze", *argv, "--out", "o")
+    said_by_us = [line for line in err.splitlines() if not line.startswith(("[", "20"))]
+    assert (found, out) == (code, "")
+    assert said in said_by_us[-1]
+    assert not list(Path("o").glob("*"))
+
+
+def test_an_output_folder_that_cannot_be_written_is_told(run: Run) -> None:
+    a_clip("clip.avi", 3)
+    write("o", "a file stands in the way")
+    code, _, err = run("analyze", "clip.avi", "--model", "none", "--out", "o")
+    assert code == 1
+    assert "o/clip.jsonl: cannot be written: " in err
+    assert Path("o").read_text() == "a file stands in the way"
+
+
+# run: what is wrong before anything starts
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "said"),
+    [
+        (["--for", "nan"], 2, "--for: nan is not a number of seconds above 0"),
+        (["--for", "-1"], 2, "--for: -1.0 is not"),
+        (["--source", ""], 2, "--source: is empty"),
+        (["--source", "rtsp://camera/1"], 2, "network streams are not supported yet"),
+        (["--source", "crowd:n=many"], 2, "n"),
+        (["--source", "crowd:m=5"], 2, "m"),
+        (["--pipeline", "nowhere"], 78, "no pipeline is called nowhere"),
+        (["--model", "nowhere.onnx"], 69, "nowhere.onnx"),
+    ],
+)
+def test_wrong_input_to_run_is_one_sentence(
+    run: Run, argv: list[str], code: int, said: str
+) -> None:
+    found, out, err = run("run", *argv)
+    assert (found, out) == (code, "")
+    assert said in err.splitlines()[-1]
+
+
+def test_the_real_program_checks_too(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[camera]\nfps = nan\n")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("crowdstream"), "check"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (78, "1 mistake\n")
+    assert done.stderr.splitlines()[-1] == (
+        "config.toml: camera, line 2: fps: is nan; input should be a finite number"
+    )
