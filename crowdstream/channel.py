@@ -181,9 +181,7 @@ class Channel(Generic[T]):
 
     def stats(self) -> ChannelStats:
         """Counts so far."""
-        return ChannelStats(
-            self.name, self.capacity, len(self._waiting), self._sent, self._dropped
-        )
+        return ChannelStats(self.name, self.capacity, len(self._waiting), self._sent, self._dropped)
 
     def __aiter__(self) -> AsyncIterator[T]:
         """Read the channel alone, without an inbox around it."""

@@ -113,7 +113,7 @@ async def _say_ready(supervisor: Supervisor, latest: Latest, log: Any) -> None:
     """READY=1 once the player plays, or keeps silent time because there is no device."""
     await supervisor.started.wait()
     if any(stage.use == PLAYER for stage in supervisor.plan.stages):
-        while latest.get(Playing) is None:
+        while latest.get(Playing) is None:  # noqa: ASYNC110  nobody sets an event for a packet
             await asyncio.sleep(0.05)
     systemd.ready("playing")
     log.info("daemon_ready")
@@ -245,7 +245,7 @@ def only_one(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.stat().st_uid != os.getuid():
-        raise Busy(f"{folder}: belongs to another user; set CROWDSTREAM_RUNTIME to a folder of yours")
+        raise Busy(f"{folder}: is another user's; set CROWDSTREAM_RUNTIME to a folder of yours")
     descriptor = os.open(folder / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:

@@ -63,11 +63,13 @@ class WireEnd:
         return bool(self._out)
 
     def resume(self) -> None:
+        """Listen again."""
         if self._open and not self._reading and not self._at_end:
             self._reading = True
             self._loop.add_reader(self._sock, self.read)
 
     def pause(self) -> None:
+        """Do not listen: the child then blocks in its sending."""
         if self._reading:
             self._reading = False
             self._loop.remove_reader(self._sock)
@@ -138,6 +140,7 @@ class WireEnd:
             await asyncio.shield(self._empty)
 
     def close(self) -> None:
+        """Let go of the socket."""
         if self._open:
             self.pause()
             self._loop.remove_writer(self._sock)
@@ -211,6 +214,7 @@ class Ear:
             self._say(line)
 
     def close(self) -> None:
+        """Let go of the pipe, and say what was left."""
         self._loop.remove_reader(self._fd)
         self._pipe.close()
         self._say(self._rest)

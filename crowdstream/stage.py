@@ -92,7 +92,7 @@ class Intake(NamedTuple):
     when_full: WhenFull
 
 
-class AnyStage(ABC):
+class AnyStage(ABC):  # noqa: B024  its kinds have the abstract method
     """What sources, transforms and sinks share. It owns what it opens and nothing else.
 
     It does not know its neighbours, count its packets, restart itself or read a wall clock.

@@ -267,7 +267,8 @@ class _Keeper:
                     attempt += 1
                     self.restarts += 1
                     self._say(StageState.RESTARTING, _cause(error))
-                    wait = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** min(attempt - 1, 10))
+                    doubled = FIRST_WAIT_SECONDS * 2.0 ** min(attempt - 1, 10)
+                    wait = min(LONGEST_WAIT_SECONDS, doubled)
                     wait *= 0.5 + 0.5 * self._jitter.random()
                     self.context.log.warning(
                         "stage_restarting", attempt=attempt, wait_seconds=round(wait, 2),

@@ -24,7 +24,8 @@ def warm_kernels() -> list[str]:
     Returns the names of the modules.
     """
     warmed = []
-    for package in ("crowdstream.dsp", "crowdstream.music", "crowdstream.player", "crowdstream.vision"):
+    for room in ("dsp", "music", "player", "vision"):
+        package = f"crowdstream.{room}"
         module = import_module(package)
         for found in walk_packages(module.__path__, f"{package}."):
             if found.name.endswith((".process", ".__main__")):

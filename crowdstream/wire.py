@@ -103,6 +103,10 @@ class Cutter:
 
 
 def encode(kind: int, tag: int, header: Header, payload_bytes: int, descriptors: int) -> bytes:
+    """One packet but for its payload.
+
+    Raises ValueError when it would be larger than the other side takes.
+    """
     head = json.dumps(header, allow_nan=False, separators=(",", ":")).encode()
     if len(head) > _LARGEST_HEADER or payload_bytes > _LARGEST_PAYLOAD:
         raise ValueError(f"a message of {len(head)} and {payload_bytes} bytes is too large")

@@ -303,7 +303,7 @@ class Worker:
         if seconds is None:
             return await future
         begun = loop.time()
-        timer = loop.call_later(seconds, lambda: late())
+        timer = loop.call_later(seconds, lambda: late())  # noqa: PLW0108  it is defined below
 
         def late() -> None:
             nonlocal timer
@@ -418,7 +418,7 @@ def _spawn(
 ) -> subprocess.Popen[bytes]:
     """Start the interpreter for a child; runs on the spawning thread."""
     clean = {key: os.environ[key] for key in _INHERITED if key in os.environ}
-    clean["PYTHONPATH"] = os.pathsep.join(os.path.abspath(folder or ".") for folder in sys.path)
+    clean["PYTHONPATH"] = os.pathsep.join(os.path.abspath(folder or ".") for folder in sys.path)  # noqa: PTH100  "" is here
     # Each thread that calls malloc reserves 64 MiB of address space, which the limit counts.
     clean["MALLOC_ARENA_MAX"] = "2"
     program = "from crowdstream.child import serve; serve()"

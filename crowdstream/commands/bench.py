@@ -45,8 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{name} on {json.dumps(machine())}")
             for row in rows:
                 beside = "" if row["rival"] is None else f"   {row['rival']}: {row['rival_value']}"
-                goal = "" if row["goal"] is None else f"   goal {row['goal']}: {'met' if row['met'] else 'NOT met'}"
-                print(f"  {row['what']:<28} {row['case']:<34} {row['value']:>10} {row['unit']}{beside}{goal}")
+                met = "met" if row["met"] else "NOT met"
+                goal = "" if row["goal"] is None else f"   goal {row['goal']}: {met}"
+                what = f"{row['what']:<28} {row['case']:<34}"
+                print(f"  {what} {row['value']:>10} {row['unit']}{beside}{goal}")
     return 0
 
 

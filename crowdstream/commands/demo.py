@@ -28,7 +28,7 @@ def add(subcommands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--seconds", type=float, default=180.0, metavar="N", help="default: 180")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), metavar="DIR")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="another night (default: 1)")
+    parser.add_argument("--seed", type=int, default=1, metavar="N", help="default: 1")
     parser.add_argument("--video", type=Path, metavar="FILE", help="a clip instead of drawn people")
     add_config(parser)
 
@@ -71,7 +71,11 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         result = asyncio.run(
             play_demo(
-                settings, config=config, places=places, log=get_log("demo"), look=look,
+                settings,
+                config=config,
+                places=places,
+                log=get_log("demo"),
+                look=look,
                 say=line.show if line is not None else say,
             )  # fmt: skip
         )

@@ -45,7 +45,7 @@ def add(subcommands: Any) -> None:
     parser.add_argument(
         "--source",
         metavar="URI",
-        help="a camera (0, /dev/v4l/by-id/…), a video file, or crowd:n=40,bpm=124,energy=0.6,seed=1",
+        help="a camera (0, /dev/v4l/by-id/…), a video file, or crowd:n=40,bpm=124,energy=0.6",
     )
     parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="stop after")
     parser.add_argument("--once", action="store_true", help="end with the file, do not loop it")
@@ -123,7 +123,8 @@ def plan_of(arguments: argparse.Namespace, config: Config) -> Plan:
 def with_record(recipe: Recipe) -> Recipe:
     """The same chain with a report at its end."""
     names = [entry.name or entry.use for entry in recipe.stage]
-    feeders = [n for n in ("measure_motion", "measure_energy", "map_tempo", "speakers") if n in names]
+    told = ("measure_motion", "measure_energy", "map_tempo", "speakers")
+    feeders = [name for name in told if name in names]
     if "report" in names or not feeders:
         return recipe
     report = Entry.model_validate(

@@ -111,7 +111,7 @@ def write_page(
     out.write_text(filled, encoding="utf-8")
 
 
-def encode(path: Path, measured: bool = True) -> Sound | None:
+def encode(path: Path, measured: bool = True) -> Sound | None:  # noqa: FBT002  mapped over a pool
     """Read a WAV file as MP3, and measure it if asked; None when it is too long for a page.
 
     The MP3 says in its first frame how much of it is the coder's own delay, so that players

@@ -188,8 +188,10 @@ def _chapters(plots: list[Axes], show: Show) -> None:
 
 
 def _events(plots: list[Axes], show: Show) -> None:
-    """Transitions, drops and whatever went wrong: through all plots and named at the energy while
-    they are few, else as short strokes at its foot."""
+    """Draw transitions, drops and whatever went wrong.
+
+    Through all plots and named at the energy while they are few, else as short strokes at its foot.
+    """
     said = [event for event in show.events if event.get("event") in LINES]
     few, energy = len(said) <= MAX_WORDS, plots[DECKS]
     for event in said:

@@ -16,6 +16,7 @@ import os
 import stat
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -312,9 +313,9 @@ class V4LCamera:
 
         device = str(arguments["device"])
         path = f"/dev/video{device}" if device.isdecimal() else device
-        if not os.path.exists(path):
+        if not Path(path).exists():
             raise DeviceError(f"there is no camera {path}; {_cameras_here()}")
-        if not stat.S_ISCHR(os.stat(path).st_mode):
+        if not Path(path).is_char_device():
             raise DeviceError(f"{path} is no camera; for a video file use video_file")
         if not os.access(path, os.R_OK | os.W_OK):
             raise DeviceError(f"{path} may not be opened; add this user to the group video")
@@ -522,8 +523,8 @@ def _confine() -> None:
 
 
 def _cameras_here() -> str:
-    here = sorted(name for name in os.listdir("/dev") if name.startswith("video"))
-    return "here are: " + ", ".join(f"/dev/{name}" for name in here) if here else "none is plugged"
+    here = sorted(str(node) for node in Path("/dev").glob("video*"))
+    return f"here are: {', '.join(here)}" if here else "none is plugged"
 
 
 def _pair(value: Json) -> tuple[int, int]:

@@ -125,9 +125,7 @@ class Crowd:
         if ids.size:
             now, then = _all_seen(joints[0]), _all_seen(joints[1])
             speed = crowd_speed(
-                body_speeds(
-                    now, then, torso_lengths(now) * TORSO_TO_BODY, TIME_BASE_SECONDS, 0.0
-                )
+                body_speeds(now, then, torso_lengths(now) * TORSO_TO_BODY, TIME_BASE_SECONDS, 0.0)
             )
         local = self._local(t)
         at = np.array(local)
@@ -364,9 +362,7 @@ class _Cast:
         return x, np.maximum(coming, going)
 
 
-def _cast(
-    spots: _Spots, story: Story | None, aspect: float, rng: np.random.Generator
-) -> _Cast:
+def _cast(spots: _Spots, story: Story | None, aspect: float, rng: np.random.Generator) -> _Cast:
     """Who comes when, to which spot, and leaves when."""
     if story is None:
         visits = [(spot, -_EVER, _EVER) for spot in range(spots.x.size)]

@@ -19,9 +19,7 @@ _PARTS: Final = (
 # heights to either side.
 
 
-def hidden_joints(
-    joints: NDArray[np.float32], heights: NDArray[np.float64]
-) -> NDArray[np.bool_]:
+def hidden_joints(joints: NDArray[np.float32], heights: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Shape (people, 17): True where somebody nearer is in the way.
 
     `joints` has the shape (people, 17, 2 or more), farthest people first; `heights` are body

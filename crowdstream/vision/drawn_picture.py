@@ -105,9 +105,7 @@ class Painter:
                 add(picture, tile[y : y + self.height, x : x + self.width], dst=picture)
         return picture
 
-    def _shapes(
-        self, joints: NDArray[np.float32], ids: NDArray[np.int64]
-    ) -> NDArray[np.float32]:
+    def _shapes(self, joints: NDArray[np.float32], ids: NDArray[np.int64]) -> NDArray[np.float32]:
         looks = np.stack([self._look(int(number)) for number in ids], axis=-1)
         places = joints[:, :, :2].astype(np.float64) * self.height
         return _figures(places, looks)

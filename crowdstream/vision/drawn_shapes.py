@@ -222,9 +222,7 @@ def _patch(
         _lay(pixels, y * width + first_x, count, shape, cover, shade)
 
 
-@njit(
-    "void(uint8[:,:,::1], float32[:,::1])", cache=True, nogil=True, error_model="numpy"
-)
+@njit("void(uint8[:,:,::1], float32[:,::1])", cache=True, nogil=True, error_model="numpy")
 def fill(picture: NDArray[np.uint8], shapes: NDArray[np.float32]) -> None:
     """Lay shapes over a picture, (height, width, 3), in order: (shapes, NUMBERS), see above.
 

@@ -93,7 +93,9 @@ class Noting(Transform[Frame, People]):
         return None
 
 
-def a_supervisor(tmp_path: Path, *stages: dict[str, Any], offline: bool = False, **kwargs: Any) -> Supervisor:
+def a_supervisor(
+    tmp_path: Path, *stages: dict[str, Any], offline: bool = False, **kwargs: Any
+) -> Supervisor:
     recipe = Recipe.model_validate({"offline": offline, "stage": stages})
     places = Places(tmp_path, tmp_path, tmp_path)
     plan = make_plan(recipe, Config(), must_open=kwargs.pop("must_open", ()))

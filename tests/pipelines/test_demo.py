@@ -97,7 +97,7 @@ def test_the_night_has_its_transitions_and_its_drop(demo: tuple[Path, DemoResult
     """At least three from track to track, and a drop while the crowd's own chapter of it lasts."""
     _, result, show = demo
     assert result.transitions >= 3
-    drops = [event["t"] for event in show.events if event["event"] == "drop"]
+    drops = [float(str(event["t"])) for event in show.events if event["event"] == "drop"]
     assert any(100.0 <= at <= 132.0 for at in drops)
     assert result.answer_seconds is not None
     assert result.answer_seconds < 5.0

@@ -15,7 +15,9 @@ from crowdstream.vision.drawn import parse_crowd
 from stages.drawn_crowd import DrawnCrowd, DrawnCrowdConfig
 
 
-def a_crowd(*, offline: bool = True, clock: ManualClock | None = None, **settings: Any) -> DrawnCrowd:
+def a_crowd(
+    *, offline: bool = True, clock: ManualClock | None = None, **settings: Any
+) -> DrawnCrowd:
     """A small one."""
     config = DrawnCrowdConfig(**{"people": 3, "size": (160, 90), "fps": 10.0} | settings)
     return DrawnCrowd(config, a_context(offline=offline, clock=clock))

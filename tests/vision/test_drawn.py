@@ -113,9 +113,7 @@ def test_limbs_never_stretch(seed: int, vigour: float, seconds: float, beats: fl
     """Bones keep their length; legs are foreshortened where a knee comes forward."""
     people = len(STYLES)
     manners = Manners.of(people, np.random.default_rng(seed))
-    posture = dance(
-        manners, np.array([seconds]), np.full(people, beats), np.full(people, vigour)
-    )
+    posture = dance(manners, np.array([seconds]), np.full(people, beats), np.full(people, vigour))
     joints = joints_of(posture)
     assert np.isfinite(joints).all()
 
@@ -125,7 +123,7 @@ def test_limbs_never_stretch(seed: int, vigour: float, seconds: float, beats: fl
     for upper, lower in (((5, 7), (7, 9)), ((6, 8), (8, 10))):
         assert lengths(*upper) == pytest.approx(UPPER_ARM, abs=1e-9)
         assert lengths(*lower) == pytest.approx(FOREARM, abs=1e-9)
-    for (thigh, shin) in (((11, 13), (13, 15)), ((12, 14), (14, 16))):
+    for thigh, shin in (((11, 13), (13, 15)), ((12, 14), (14, 16))):
         assert (lengths(*thigh) <= THIGH + 1e-6).all()
         assert (lengths(*shin) <= SHIN + 1e-6).all()
     torso = np.hypot(*(joints[:, 5:7].mean(axis=1) - joints[:, 11:13].mean(axis=1)).T)
@@ -300,7 +298,11 @@ def test_a_strobe_begins_with_a_flash() -> None:
 def test_the_same_seed_gives_the_same_bytes() -> None:
     """Two painters, one picture; noise moves with time, and another seed is another room."""
     joints, ids = Crowd(people=5, seed=1).joints(1.0)
-    one, two, other = Painter(320, 180, seed=7), Painter(320, 180, seed=7), Painter(320, 180, seed=8)
+    one, two, other = (
+        Painter(320, 180, seed=7),
+        Painter(320, 180, seed=7),
+        Painter(320, 180, seed=8),
+    )
     picture = one.paint(joints, ids, 1.0)
     one.paint(joints, ids, 2.0)
     assert picture.shape == (180, 320, 3)
@@ -325,7 +327,9 @@ def test_nothing_is_painted_where_nobody_is() -> None:
     crowd = Crowd(people=1, seed=1, energy=0.0)
     joints, ids = crowd.joints(0.0)
     painter = Painter(640, 360, seed=1, noise=0.0)
-    changed = (painter.paint(joints, ids, 0.0) != painter.paint(joints[:0], ids[:0], 0.0)).any(axis=2)
+    changed = (painter.paint(joints, ids, 0.0) != painter.paint(joints[:0], ids[:0], 0.0)).any(
+        axis=2
+    )
     low, high = joints[0, :, :2].min(axis=0) * 360, joints[0, :, :2].max(axis=0) * 360
     inside = np.zeros_like(changed)
     inside[int(low[1] - 45) : int(high[1] + 30), int(low[0] - 40) : int(high[0] + 40)] = True
@@ -415,7 +419,9 @@ def test_a_pose_network_takes_them_for_people(assets: Path) -> None:
                 if (person[:, 2] < 1.0).any():
                     continue
                 torso = float(torso_lengths(person[None])[0])
-                apart = np.linalg.norm(seen.keypoints[..., :2] - person[:, :2], axis=-1).mean(axis=1)
+                apart = np.linalg.norm(seen.keypoints[..., :2] - person[:, :2], axis=-1).mean(
+                    axis=1
+                )
                 sure = (seen.keypoints[..., 2] > 0.5).sum(axis=1)
                 found.append(bool(((apart < 0.35 * torso) & (sure >= 15)).any()))
                 heights.append(torso / TORSO * 720.0)
