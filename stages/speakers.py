@@ -28,6 +28,9 @@ READY_SECONDS = 300.0
 FADE_SECONDS = 1.0
 """The player fades out and ends within this, or is ended."""
 
+STALE_SECONDS = 0.5
+"""What was told while nobody listened, before the chain began or while it hung, is no news."""
+
 NICENESS = -11
 """Before everything else that computes, where the limits allow it; without rights it is 0."""
 
@@ -145,7 +148,8 @@ class Speakers(Stage[Mix, Playing]):
             playing = playing_of(facts)
         except (TypeError, KeyError) as error:
             raise WorkerError(f"the player said what nobody understands: {error}") from error
-        await outbox.send(playing)
+        if playing.events or self.context.clock.now() - playing.captured_at < STALE_SECONDS:
+            await outbox.send(playing)
 
     def _silence(self, why: str) -> None:
         if not self._silent_because:

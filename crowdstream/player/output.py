@@ -47,9 +47,7 @@ class OutputSettings:
 class Output:
     """One open device, that takes from a ring."""
 
-    def __init__(
-        self, settings: OutputSettings, ring: SoundRing, fill: Fill | None = None
-    ) -> None:
+    def __init__(self, settings: OutputSettings, ring: SoundRing, fill: Fill | None = None) -> None:
         """Open and start it.
 
         With `fill` the sound is made in the card's own thread, in Python: for sinks that have no

@@ -210,7 +210,6 @@ class _Player:
         sys.setswitchinterval(0.001)
         _lock_memory()
         self._warm_up()
-        self._clock = HeardClock(self._rate, time.monotonic())
         work = self._look_after_card if self._clocked else self._feed_unclocked
         device = threading.Thread(target=work, name="device", daemon=True)
         device.start()
@@ -327,6 +326,7 @@ class _Player:
         with contextlib.suppress(OSError, AttributeError):  # where the limits allow it
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(40))
         ring = self._ring
+        self._clock.observe(ring.read, time.monotonic())  # musical time begins now
         while not self._ending.is_set():
             if self._output and not self._clocked:
                 time.sleep(0.05)  # the card's own thread renders

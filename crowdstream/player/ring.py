@@ -83,9 +83,7 @@ def _take(memory: NDArray[np.int64], out: NDArray[np.float32]) -> None:
     ),
     cache=True,
 )  # fmt: skip
-def _asked(
-    _sound_in: Any, out: Any, samples: int, _time: Any, flags: int, memory: Any
-) -> int:
+def _asked(_sound_in: Any, out: Any, samples: int, _time: Any, flags: int, memory: Any) -> int:
     """PortAudio's callback; `memory` is that of a ring. Realtime-safe: yes"""
     head = carray(memory, (_HEAD,))
     if flags & _OUTPUT_UNDERFLOW and head[_OPEN]:

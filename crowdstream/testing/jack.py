@@ -134,6 +134,7 @@ class Recording:
 
     def __init__(self, server: JackServer, seconds: float) -> None:
         self._path = Path(tempfile.mkdtemp(prefix="jack-recording-")) / "sound.npy"
+        self._seconds = 0.0
         self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
             [sys.executable, "-m", "crowdstream.testing.jack", str(seconds), str(self._path)],
             env={**os.environ, **server.environment}, stdin=subprocess.DEVNULL,
@@ -149,6 +150,12 @@ class Recording:
         self._finish()
         sound: NDArray[np.float32] = np.load(self._path)
         return sound
+
+    def seconds(self) -> float:
+        """How much has been recorded up to now."""
+        with contextlib.suppress(OSError, ValueError):
+            self._seconds = float(self._path.with_suffix(".seconds").read_text())
+        return self._seconds
 
     def end(self) -> None:
         """Forget everything."""
@@ -192,6 +199,7 @@ def record(seconds: float, path: Path) -> None:
     signal.signal(signal.SIGTERM, lambda *_: state.update(end=True))
     with client:
         print("ready", flush=True)
+        heard = path.with_suffix(".seconds")
         while not state["end"]:
             if not state["connected"]:
                 outs = [
@@ -202,6 +210,7 @@ def record(seconds: float, path: Path) -> None:
                     for out, into in zip(outs, ins, strict=False):
                         client.connect(out, into)
                     state["connected"] = True
+            heard.write_text(str(state["heard"] / client.samplerate))
             time.sleep(0.01)
     np.save(path, sound[: state["heard"]])
 

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import psutil
 import pytest
 
-if TYPE_CHECKING:
-    from conftest import Daemon
+from crowdstream.testing.daemon import Daemon, until
+from crowdstream.testing.jack import JackServer
 
-    Run = Callable[..., Daemon]
+Run = Callable[..., Daemon]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
 SHARED_MEMORY = Path("/dev/shm")
-
-
-def until(what: str, condition: Callable[[], Any], seconds: float = 20.0) -> Any:
-    """As in conftest, whose name cannot be imported."""
-    import time
-
-    end = time.monotonic() + seconds
-    while not (value := condition()):
-        if time.monotonic() > end:
-            pytest.fail(f"{what}: not within {seconds:g} s")
-        time.sleep(0.02)
-    return value
 
 
 def shared_memory() -> set[str]:
@@ -94,10 +85,8 @@ def test_a_player_that_is_killed_is_made_anew(playing: Daemon) -> None:
     def plays_again() -> bool:
         stages = {stage["name"]: stage for stage in playing.status().get("stages", ())}
         speakers = stages.get("speakers", {"restarts": 0})
-        return (
-            speakers["restarts"] == 1 and speakers["state"] == "running"
-            and speakers["since_sent_seconds"] < 1.0
-        )  # fmt: skip
+        plays = speakers["state"] == "running" and speakers["since_sent_seconds"] < 1.0
+        return speakers["restarts"] == 1 and bool(plays)
 
     until("playing again", plays_again, 40.0)
     assert playing.process.poll() is None
@@ -159,14 +148,14 @@ def test_once_ends_with_the_file_and_the_record_is_whole(run: Run, clip: Path, t
 def test_a_loop_of_the_clip_makes_no_jump_of_energy(run: Run, clip: Path, tmp_path: Path) -> None:
     """The clip ends on one side of the swing and begins on the other; the energy does not step."""
     show = tmp_path / "show.jsonl"
-    daemon = run("--source", str(clip), "--record", str(show), "--for", "9", ready=False)
+    daemon = run("--source", str(clip), "--record", str(show), "--for", "7", ready=False)
     assert daemon.ends(90.0) == 0
     lines = [json.loads(line) for line in show.read_text().splitlines()]
     energy = [(line["t"], line["energy"]) for line in lines if line.get("energy") is not None]
-    steps = [(at, abs(b - a)) for (_, a), (at, b) in zip(energy, energy[1:], strict=False) if at > 2.6]
+    steps = [(at, abs(b - a)) for (_, a), (at, b) in itertools.pairwise(energy) if at > 2.6]
     at_loops = [step for at, step in steps if at % 2.0 < 0.5]
     elsewhere = [step for at, step in steps if at % 2.0 >= 0.5]
-    assert len(at_loops) >= 12
+    assert len(at_loops) >= 8
     assert min(level for at, level in energy if at > 1.0) > 0.0
     assert max(at_loops) < max(1.5 * max(elsewhere), 0.03)
 
@@ -181,10 +170,9 @@ def test_a_loop_of_the_clip_makes_no_jump_of_energy(run: Run, clip: Path, tmp_pa
         (["--source", "/dev/video99"], "", 69, "video99"),
         (["--source", "TEXT"], "", 69, "text.mp4"),
         (["--source", "crowd:n=5"], "[speakers]\nblok_samples = 3\n", 78, "block_samples"),
-        (["--source", "crowd:n=5"], "[speakers]\ntrim_db = nan\n", 78, "trim_db"),
         (["--source", "crowd:n=5", "--pipeline", "nowhere"], "", 78, "nowhere"),
     ],
-    ids=["no clip", "no camera", "a text", "unknown key", "not a number", "no recipe"],
+    ids=["no clip", "no camera", "a text", "unknown key", "no recipe"],
 )
 def test_what_cannot_work_is_one_sentence_and_a_status(
     run: Run, tmp_path: Path, arguments: list[str], config: str, status: int, said: str
@@ -203,3 +191,66 @@ def test_what_cannot_work_is_one_sentence_and_a_status(
     assert said in daemon.text()
     assert "Traceback" not in daemon.text()
     assert "READY=1" not in daemon.notified()
+
+
+# ---- with others ---------------------------------------------------------------------------------
+
+
+@pytest.mark.system
+def test_the_music_goes_on_while_the_daemon_hangs(
+    run: Run, jack: JackServer, tmp_path: Path
+) -> None:
+    """SIGSTOP for three seconds, as a loop that hangs: the card hears music all the while."""
+    config = tmp_path / "config.toml"
+    config.write_text("[speakers]\nrules = { fade_in_seconds = 0.0 }\n")
+    with jack.recording(60.0) as recording:
+        daemon = run("--source", "crowd:n=5", "--config", str(config), **jack.environment)
+        heard = until("sound", lambda: daemon.log("sound_opened"))
+        assert heard[0]["device"] == "system"
+        until("a second of sound", lambda: recording.seconds() > 1.0)
+        daemon.signal(signal.SIGSTOP)
+        begin = recording.seconds()
+        until("three seconds of sound", lambda: recording.seconds() > begin + 3.0)
+        end = recording.seconds()
+        daemon.signal(signal.SIGCONT)
+        until("it goes on", lambda: daemon.status().get("playing"))
+        daemon.signal(signal.SIGTERM)
+        assert daemon.ends(5.0) == 0
+        sound = np.abs(recording.sound()).max(axis=1)
+    meanwhile = sound[int(begin * jack.rate) : int(end * jack.rate)]
+    loud = np.flatnonzero(meanwhile > 1e-3)
+    assert len(loud)
+    assert np.diff(loud, prepend=0, append=len(meanwhile)).max() < 0.05 * jack.rate
+
+
+@pytest.mark.system
+@pytest.mark.skipif(shutil.which("oscdump") is None, reason="needs liblo-tools")
+def test_a_real_receiver_hears_energy_and_music(run: Run, tmp_path: Path) -> None:
+    """`oscdump` of liblo gets energy, tempo, beats, bars, stems and state."""
+    port = _free_port()
+    config = tmp_path / "config.toml"
+    config.write_text(f'[osc_out]\ntargets = [{{ host = "127.0.0.1", port = {port} }}]\n')
+    heard = tmp_path / "heard"
+    with heard.open("w") as out:
+        receiver = subprocess.Popen(["stdbuf", "-oL", "oscdump", str(port)], stdout=out)
+    try:
+        daemon = run("--source", "crowd:n=5", "--config", str(config))
+        wanted = {"energy", "bpm", "beat", "bar", "stem/drums/gain", "state", "confidence"}
+
+        def addresses() -> set[str]:
+            fields = [line.split() for line in heard.read_text().splitlines()]
+            return {f[1].removeprefix("/crowdstream/") for f in fields if len(f) > 1}
+
+        until("everything", lambda: wanted <= addresses())
+        daemon.signal(signal.SIGTERM)
+        assert daemon.ends(5.0) == 0
+        assert daemon.log("osc_sending_ended")[0]["motion_age_p95_ms"] > 0.0
+    finally:
+        receiver.kill()
+        receiver.wait()
+
+
+def _free_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

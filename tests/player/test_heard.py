@@ -10,7 +10,9 @@ RATE = 44100
 BLOCK = 512
 
 
-def followed(clock: HeardClock, seconds: float, *, drift: float = 0.0, late: float = 0.002) -> float:
+def followed(
+    clock: HeardClock, seconds: float, *, drift: float = 0.0, late: float = 0.002
+) -> float:
     """A card that takes blocks, each noticed up to `late` seconds after; the time then."""
     chance = random.Random(1)
     now, taken = 100.0, 0

@@ -141,7 +141,7 @@ def test_blocks_of_any_size_are_cut_from_the_same_quanta() -> None:
 class Devices:
     """What sounddevice would list."""
 
-    class default:  # noqa: N801
+    class default:
         device = (-1, 1)
 
     def __init__(self, *names: str, channels: int = 2) -> None:
@@ -238,7 +238,7 @@ async def test_a_card_that_is_lost_and_comes_back(jack_of_its_own: JackServer, w
         noticed = loop.time() - lost_at
 
         used = _processor_seconds(player)
-        later = await until(player, lambda f: loop.time() - lost_at > 3.5, 10.0)
+        later = await until(player, lambda f: loop.time() - lost_at > 2.5, 10.0)
         used = (_processor_seconds(player) - used) / (loop.time() - lost_at)
 
         await loop.run_in_executor(None, jack_of_its_own.start)
@@ -271,25 +271,25 @@ async def test_the_music_reaches_the_card_whole_and_fades_at_the_end(
         player = a_player(jack, warm_cache, rules={"fade_in_seconds": 0.0})
         try:
             await player.start()
-            await until(player, lambda f: f["sample"] > 6 * 44100, 30.0)
+            await until(player, lambda f: f["sample"] > 4 * 44100, 30.0)
         finally:
             await player.stop(1.0)
         sound = recording.sound()
     level = np.abs(sound).max(axis=1)
     heard = np.flatnonzero(level > 1e-3)
     assert len(heard)
-    assert heard[-1] - heard[0] > 5 * 44100
+    assert heard[-1] - heard[0] > 3 * 44100
     assert level.max() < 10 ** (-1 / 20)
     assert np.diff(heard).max() < 0.05 * 44100
     last = sound[: heard[-1]][-int(0.05 * 44100) :]
-    middle = sound[heard[0] : heard[0] + 5 * 44100]
+    middle = sound[heard[0] : heard[0] + 3 * 44100]
     assert np.abs(last).max() < 0.5 * np.abs(middle).max()
 
 
 def _processor_seconds(player: Worker) -> float:
     assert player.pid is not None
     times = psutil.Process(player.pid).cpu_times()
-    return times.user + times.system + times.children_user + times.children_system
+    return float(times.user + times.system + times.children_user + times.children_system)
 
 
 def _with(**environment: str) -> dict[str, str]:

@@ -60,7 +60,9 @@ def asked(ring: SoundRing, samples: int, width: int = 2, flags: int = 0) -> NDAr
 def test_what_goes_in_comes_out_once_and_in_order(steps: list[str | int]) -> None:
     """However blocks and quanta lie, the card hears the written samples, and silence for the rest."""
     ring = a_ring()
-    written, expected, heard = 0, [], []
+    written = 0
+    expected: list[int] = []
+    heard: list[float] = []
     for step in steps:
         if isinstance(step, str):
             written += QUANTUM * write(ring, written + 1)

@@ -1,0 +1,204 @@
+"""Facts about `speakers`: a real player in its process, without a sound card."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from pydantic import ValidationError
+
+from crowdstream.channel import Channel, FanOut, MergingInbox, WhenFull
+from crowdstream.clock import SystemClock
+from crowdstream.errors import ConfigError, CrowdstreamError, MediaError, WorkerError
+from crowdstream.packets import DeckState, Mix, Packet, Playing, ShowEvent
+from crowdstream.player.facts import playing_of
+from crowdstream.testing.music import SHORT_FORM, a_track, write_clicks
+from crowdstream.testing.stages import SilentLog, a_context
+from stages.speakers import Speakers, SpeakersConfig, player_arguments
+
+pytestmark = pytest.mark.timeout(60)
+
+CLOCK = SystemClock()
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two tracks of clicks, as files."""
+    folder = tmp_path_factory.mktemp("library")
+    write_clicks(folder, [a_track("one", form=SHORT_FORM), a_track("two", form=SHORT_FORM)])
+    return folder
+
+
+class Player:
+    """The stage at work, live."""
+
+    def __init__(self, config: SpeakersConfig, folder: Path) -> None:
+        self.log = SilentLog()
+        self.stage = Speakers(config, a_context("speakers", folder=folder, clock=CLOCK, log=self.log, offline=False))
+        self.wishes: Channel[Packet] = Channel(1, WhenFull.DROP_OLDEST, name="wishes")
+        self.heard: Channel[Packet] = Channel(64, WhenFull.DROP_OLDEST, name="heard")
+        self._work: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Player:
+        await self.stage.open()
+        outbox: FanOut[Packet] = FanOut([self.heard], clock=CLOCK)
+        inbox: MergingInbox[Any] = MergingInbox([self.wishes], clock=CLOCK, offline=False)
+        self._work = asyncio.create_task(self.stage.run(inbox, outbox))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._work is not None
+        self._work.cancel()
+        await asyncio.wait({self._work})
+        await self.stage.close()
+
+    @property
+    def work(self) -> asyncio.Task[None]:
+        assert self._work is not None
+        return self._work
+
+    @property
+    def pid(self) -> int:
+        assert self.stage._player is not None
+        assert self.stage._player.pid is not None
+        return self.stage._player.pid
+
+    async def until(self, right: Any, seconds: float = 10.0) -> Playing:
+        """The first Playing that is right."""
+        async with asyncio.timeout(seconds):
+            async for playing in self.heard:
+                assert isinstance(playing, Playing)
+                if right(playing):
+                    return playing
+        raise AssertionError("nothing more is heard")
+
+
+def a_config(library: Path, **settings: Any) -> SpeakersConfig:
+    return SpeakersConfig(library=library, device="no such card", **settings)
+
+
+@pytest.fixture
+async def player(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Player]:
+    """No card of that name: it keeps time silently."""
+    monkeypatch.setenv("JACK_NO_START_SERVER", "1")
+    async with Player(a_config(library), tmp_path) as playing:
+        yield playing
+
+
+def a_wish(**facts: Any) -> Mix:
+    now = CLOCK.now()
+    return Mix(**{
+        "seq": 1, "captured_at": now, "at": now + 0.1, "drive": 0.7, "confidence": 1.0,
+        "bpm": 121.0, "gains": (1.0, 1.0, 1.0, 1.0), **facts,
+    })  # fmt: skip
+
+
+async def test_without_a_card_the_music_goes_on_in_silence(player: Player) -> None:
+    """Ten times a second, a second of music a second, and one sentence in the log."""
+    first = await player.until(lambda p: True)
+    later = await player.until(lambda p: p.sample > first.sample + 44100)
+    assert later.seq - first.seq == pytest.approx(10, abs=2)
+    assert first.state == later.state == "silent"
+    assert first.callback_age is None
+    sent_apart = later.captured_at - first.captured_at
+    assert (later.sample - first.sample) / 44100 == pytest.approx(sent_apart, abs=0.01)
+    assert [event for _, event, _ in player.log.said].count("sound_silent") == 1
+
+
+async def test_a_wish_arrives_and_takes_effect(player: Player) -> None:
+    """The newest one counts: its tempo and drive are in what is heard, soon after `at`."""
+    await player.until(lambda p: True)
+    player.wishes.send_nowait(a_wish(bpm=90.0))
+    wish = a_wish(bpm=121.0, drive=0.7)
+    player.wishes.send_nowait(wish)
+    heard = await player.until(lambda p: p.bpm_wanted == 121.0, 5.0)
+    assert heard.drive == 0.7
+    assert 0.0 < heard.captured_at - wish.at < 0.4
+
+
+async def test_the_player_dies_and_the_stage_says_so(player: Player) -> None:
+    """The supervisor makes the next one."""
+    await player.until(lambda p: True)
+    os.kill(player.pid, signal.SIGKILL)
+    await asyncio.wait({player.work}, timeout=5.0)
+    with pytest.raises(ExceptionGroup) as failed:
+        player.work.result()
+    assert failed.group_contains(WorkerError, match="SIGKILL")
+
+
+async def test_nothing_of_the_player_is_left_after_close(library: Path, tmp_path: Path) -> None:
+    """Neither it nor the process that looks for the card."""
+    async with Player(a_config(library), tmp_path) as playing:
+        await playing.until(lambda p: True)
+        player = psutil.Process(playing.pid)
+        family = [player, *player.children(recursive=True)]
+        assert len(family) == 2
+    _, alive = psutil.wait_procs(family, timeout=3.0)
+    assert not alive
+
+
+async def test_a_library_without_music_is_told(tmp_path: Path) -> None:
+    """In the stage's own error, not in a child's traceback."""
+    stage = Speakers(a_config(tmp_path / "empty"), a_context("speakers", folder=tmp_path, clock=CLOCK))
+    with pytest.raises(MediaError, match="holds no track"):
+        await stage.open()
+    await stage.close()
+
+
+async def test_a_library_that_cannot_be_decoded_ends_the_player(tmp_path: Path) -> None:
+    """Every track is named in the log; then it is said that none is left."""
+    write_clicks(tmp_path / "library", [a_track("broken", form=SHORT_FORM)])
+    (tmp_path / "library" / "broken" / "drums.wav").write_bytes(b"RIFF but not for long")
+    playing = Player(a_config(tmp_path / "library"), tmp_path)
+    with pytest.raises(CrowdstreamError, match="no track of the library can be decoded"):
+        await playing.stage.open()
+    await playing.stage.close()
+    said = [facts["line"] for _, event, facts in playing.log.said if event == "child_said"]
+    assert any("Broken is left out" in line for line in said)
+
+
+def test_what_the_player_tells_becomes_the_packet_again() -> None:
+    """Through JSON values and back, with decks and events."""
+    deck = DeckState(track="One", track_id="one", beat=3.5, section="groove", gains=(1.0, 0.5, 0.0, 0.0))
+    playing = Playing(
+        seq=1, captured_at=2.0, sample=88200, beat=4.0, bar=1, bpm=120.0, bpm_wanted=121.0,
+        drive=0.5, phrase=0, section="groove", track="One", next=None, bars_to_next=None,
+        bars_to_drop=3, decks=(deck,), gains=deck.gains, lufs=None, peak=0.5,
+    )  # fmt: skip
+    event = ShowEvent(t=1.0, event="drop", why="energy", facts={"sample": 3.5})
+    facts = asdict(playing) | {
+        "gains": list(playing.gains), "events": [asdict(event)], "why_silent": "no card",
+        "decks": [{**asdict(deck), "gains": list(deck.gains)} for deck in playing.decks],
+    }  # fmt: skip
+    again = playing_of(facts)
+    assert again.events == (event,)
+    assert again.decks == playing.decks
+    assert again.gains == playing.gains
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"channels": (1, 1)}, {"channels": (0, 1)}, {"channels": (1, 65)}, {"rate": 22050},
+        {"block_samples": 10}, {"ring_seconds": 2.0}, {"trim_db": 3.0}, {"trim_db": float("nan")},
+        {"volume": 11}, {"rules": {"leash": 0.5}},
+    ],
+)  # fmt: skip
+def test_settings_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
+    """Before anything is started."""
+    with pytest.raises((ValidationError, ConfigError)):
+        SpeakersConfig(**settings)
+
+
+def test_the_player_is_told_of_the_programme(tmp_path: Path) -> None:
+    """Its tempo and intensity are where the music goes when nobody wishes anything."""
+    config = SpeakersConfig(programme={"bpm": 124.0, "intensity": 0.8})
+    rules = player_arguments(config, tmp_path)["rules"]
+    assert (rules["programme_bpm"], rules["programme_drive"]) == (124.0, 0.8)
