@@ -6,7 +6,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 SYSTEM_PACKAGES := libportaudio2 libasound2 jackd2 liblo-tools systemd chromium
 
-.PHONY: help demo test lint check bench chaos soak clean system
+.PHONY: help demo test lint check bench clean system
 
 help:
 	@echo "make demo               a night in three minutes; open out/demo/report.html"

@@ -140,6 +140,10 @@ class Motion(Packet):
 
     light: Light = "steady"
 
+    person_height: float = 0.45
+    """The height of a person, as a share of the picture's, that `speed` was scaled by: whoever
+    knows the true one can scale it again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People(Packet):

@@ -97,9 +97,13 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
             )
             return self._energy(reading, packet.captured_at, "pose")
         reading = self._meter.take_motion(
-            packet.speed, packet.confidence, packet.light,
-            at=packet.captured_at, intensity=self._intensity(),
-        )  # fmt: skip
+            packet.speed,
+            packet.confidence,
+            packet.light,
+            at=packet.captured_at,
+            intensity=self._intensity(),
+            person_height=packet.person_height,
+        )
         return self._energy(reading, packet.captured_at, "motion")
 
     def tick(self, now: float) -> Energy:

@@ -66,4 +66,5 @@ class MeasureMotion(Transform[Frame, Motion]):
             moving_share=seen.moving_share,
             confidence=seen.confidence,
             light=seen.light,
+            person_height=self._eye.person_height,
         )

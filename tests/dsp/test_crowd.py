@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from crowdstream.dsp.crowd import BLIND_SECONDS, CrowdMeter, Reading
-from crowdstream.dsp.energy import energy_of
+from crowdstream.dsp.energy import TORSO_TO_BODY, energy_of, torso_lengths
 from crowdstream.testing.bodies import bodies
 
 FPS = 25.0
@@ -365,14 +365,16 @@ def test_whatever_comes_every_number_is_finite_and_in_range(
 
 def test_joints_tell_the_eye_without_a_model_how_tall_people_are() -> None:
     """Flow scaled by people twice as tall as they are means twice the body lengths."""
-    meter = CrowdMeter()
-    for step in range(20):
-        at = step * 0.1
-        small = a_person(at, size=0.2)  # a fifth of the picture's height
-        meter.take_people(small, np.array([1], np.int64), at=at, intensity=0.5)
-    meter.take_motion(0.5, 0.9, "steady", at=60.0, intensity=0.5, person_height=0.4)
-    plain = CrowdMeter()
-    plain.take_motion(0.5, 0.9, "steady", at=60.0, intensity=0.5, person_height=0.4)
-    told = meter.take_motion(0.5, 0.9, "steady", at=120.0, intensity=0.5, person_height=0.4)
-    untold = plain.take_motion(0.5, 0.9, "steady", at=120.0, intensity=0.5, person_height=0.4)
-    assert told.speed > 1.5 * untold.speed
+
+    def flow_later(meter: CrowdMeter) -> float:
+        for at in (60.0, 120.0):
+            seen = meter.take_motion(
+                0.5, 0.9, "steady", at=at, intensity=0.5, person_height=2.0 * height
+            )
+        return seen.speed
+
+    told, untold = CrowdMeter(), CrowdMeter()
+    people = bodies(3, 0.0)
+    height = float(np.median(torso_lengths(people))) * TORSO_TO_BODY
+    see(told, lambda _: people)
+    assert flow_later(told) == pytest.approx(2.0 * flow_later(untold), rel=0.05)
