@@ -7,6 +7,7 @@ What a song is stands in `compose_songs`; how it sounds in `compose_drums`, `com
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import shutil
@@ -121,7 +122,8 @@ def _write_apart(song: Song, library: Path, children: list[subprocess.Popen[str]
     """`write_song` in a process of its own: two cores, and no copy of the caller's threads."""
     here = os.pathsep.join(str(Path(place).absolute()) for place in sys.path)
     child = subprocess.Popen(
-        [sys.executable, "-P", "-m", "crowdstream.music.compose", song.id, str(library)],
+        [sys.executable, "-P", "-m", "crowdstream.music.compose", song.id, str(library),
+         str(os.getpid())],
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "PYTHONPATH": here},
     )  # fmt: skip
@@ -283,4 +285,8 @@ def _loudness(mix: Sound) -> float:
 
 
 if __name__ == "__main__":
-    write_song(sys.argv[1], Path(sys.argv[2]))
+    # When whoever asked for the song is killed nobody wants it any more: the kernel ends this
+    # process with the thread that made it (PR_SET_PDEATHSIG, SIGKILL).
+    ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)
+    if os.getppid() == int(sys.argv[3]):
+        write_song(sys.argv[1], Path(sys.argv[2]))

@@ -24,10 +24,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 
     from crowdstream.child import ChildSide
     from crowdstream.music.library import Track
+
+T = TypeVar("T")
 
 TELL_SECONDS: Final = 0.1
 LOST_SECONDS: Final = 0.25
@@ -174,7 +176,7 @@ class _Player:
         self._rate = self._settings.rate
         self._clocked = bool(given["clocked"])
         self._trim = np.float32(10.0 ** (float(given["trim_db"]) / 20.0))
-        self._tracks = _tracks(given["library"], Path(str(given["cache"])))
+        self._tracks = _patiently(child, lambda: _tracks(given["library"], Path(given["cache"])))
         self._rules = Rules(**dict(given["rules"]))
         self._loader = _Loader(self._rate)
         self._mixer = Mixer(
@@ -460,6 +462,30 @@ def _tracks(folder: Any, cache: Path) -> Sequence[Track]:
     if not tracks:
         raise MediaError(f"{folder}: holds no track that can be played")
     return tracks
+
+
+def _patiently(child: ChildSide, work: Callable[[], T]) -> T:
+    """The result of long work on another thread, while this one hears if the daemon wants an end.
+
+    Raises:
+        SystemExit: it does; the work is left undone.
+    """
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(work())
+        except BaseException as error:  # handed on below
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name="first work", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        child.receive(0.05)  # there is no message before ready
+    if failed:
+        raise failed[0]
+    return done[0]
 
 
 def _lock_memory() -> None:
