@@ -77,7 +77,7 @@ class MapTempo(Transform[Energy, Tempo]):
             captured_at=energy.captured_at,
             epoch=energy.epoch,
             bpm=bpm,
-            idle=energy.people == 0 or not energy.eyes,
+            idle=energy.people == 0 or energy.state == "stale",
         )
 
     def _wanted(self) -> Wanted:
