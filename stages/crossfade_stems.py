@@ -17,14 +17,14 @@ class CrossfadeStemsConfig(StageConfig):
         use = "crossfade_stems"
         from = ["measure_energy", "map_tempo"]
         other_from = 0.2
-        vocals_from = 0.45
+        vocals_from = 0.5
     """
 
     other_from: float = Field(
         0.2, ge=0, le=1, description="From this drive on the pads and plucks are heard."
     )
     vocals_from: float = Field(
-        0.45, ge=0, le=1, description="From this drive on the voice is heard."
+        0.5, ge=0, le=1, description="From this drive on the voice is heard."
     )
     hysteresis: float = Field(
         0.08, ge=0, le=0.3, description="So far the drive must fall back before a stem goes."

@@ -553,7 +553,7 @@ class Conductor:
         voice, track = self.voice, self.next
         assert voice is not None
         assert track is not None
-        to_drop = self._heading() >= self._rules.drop_from
+        to_drop = min(self._heading(), self._newest.drive) >= self._rules.drop_from
         entry = self._entry(track, to_drop=to_drop)
         to_drop = track.section_at(entry + PHRASE).name == "drop"
         incoming = self._voice(1 - voice.deck, track, bar, entry)
@@ -618,7 +618,7 @@ class Conductor:
         voice, track = self.voice, self.next
         assert voice is not None
         assert track is not None
-        to_drop = self._heading() >= self._rules.drop_from
+        to_drop = min(self._heading(), self._newest.drive) >= self._rules.drop_from
         entry = self._entry(track, to_drop=to_drop) + PHRASE
         why = f"{self._cause(bar)}; {self._next_why}"
         incoming = self._replace(voice, track, bar, min(entry, track.bars - PHRASE), 0.5, plan)
