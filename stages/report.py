@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from io import FileIO
 from pathlib import Path
-from typing import IO, Any, Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from pydantic import Field
@@ -70,10 +71,11 @@ class Report(Sink[Packet]):
         super().__init__(config, context)
         self._config = config
         self._begun_to_open = False
-        self._file: IO[str] | None = None
+        self._file: FileIO | None = None
         """Opened and closed on the stage's own thread."""
 
         self._part = config.path.with_name(config.path.name + ".part")
+        self._torn = False
         self._lines: list[str] = []
         self._written = 0
         self._full = False
@@ -94,7 +96,8 @@ class Report(Sink[Packet]):
 
         def make() -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
-            self._file = target.open("a" if again else "w", encoding="utf-8")
+            # Unbuffered: what could not be written is gone, and closing never fails for it.
+            self._file = target.open("ab" if again else "wb", buffering=0)
 
         self._begun_to_open = True
         try:
@@ -185,28 +188,30 @@ class Report(Sink[Packet]):
     async def _flush(self) -> None:
         if not self._lines or self._file is None:
             return
-        text, self._lines = "".join(self._lines), []
+        data, self._lines = "".join(self._lines).encode(), []
         if self._full:
             return
-        self._written += len(text.encode())
+        self._written += len(data)
         if self._written > self._config.max_megabytes * 1e6:
             self._full = True
             self.context.log.warning("report_full", megabytes=self._config.max_megabytes)
             return
-        file = self._file
-
-        def write() -> None:
-            file.write(text)
-            file.flush()
-
         try:
-            await self.context.offload(write)
+            await self.context.offload(self._write, self._file, data)
         except OSError as error:
             if self.context.offline:
                 raise CrowdstreamError(
                     f"{self._config.path}: cannot be written: {error.strerror}"
                 ) from error
             self.context.log.warning("report_not_written", why=error.strerror)
+
+    def _write(self, file: FileIO, data: bytes) -> None:
+        """All of it; after a disk was full in the middle of a line, from a new line on."""
+        left = memoryview(b"\n" + data if self._torn else data)
+        self._torn = True
+        while left:
+            left = left[file.write(left) :]
+        self._torn = False
 
     def _take(self, packet: Packet) -> None:
         if isinstance(packet, Frame):
