@@ -116,7 +116,7 @@ class JackServer:
                 self._process.kill()
                 self._process.wait()
             self._process = None
-        for left in _SHARED.glob(f"jack_{self.name}_*"):
+        for left in _SHARED.glob(f"jack*_{self.name}_*"):
             left.unlink(missing_ok=True)
 
     @contextlib.contextmanager
