@@ -87,7 +87,7 @@ OF_OTHERS: Final[dict[str, str]] = {
     "vision": "cv2 numba onnxruntime openvino",
     "offline": "matplotlib psutil pyloudnorm soundfile soxr",
     "commands": "pydantic",
-    "testing": "jack pydantic soundfile",
+    "testing": "jack psutil pydantic soundfile",
 }
 
 DEVICE_AND_MODEL_LIBRARIES: Final = (
