@@ -56,7 +56,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit codes are those of `crowdstream.errors`."""
-    arguments = parser().parse_args(argv)
+    try:
+        arguments = parser().parse_args(argv)
+    except KeyboardInterrupt:
+        return 130
     try:
         return int(import_module(f"crowdstream.commands.{arguments.command}").run(arguments))
     except KeyboardInterrupt:
@@ -69,28 +72,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.debug:
             raise
         for mistake in error.mistakes:
-            print(mistake, file=sys.stderr)
+            _say(mistake)
         return error.exit_code
     except CrowdstreamError as error:
         if arguments.debug:
             raise
-        print(f"crowdstream {arguments.command}: {error}", file=sys.stderr)
+        _say(f"crowdstream {arguments.command}: {error}")
         return exit_code_of(error)
     except OSError as error:
         if arguments.debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
-        print(f"crowdstream {arguments.command}: {where}{error.strerror or error}", file=sys.stderr)
+        _say(f"crowdstream {arguments.command}: {where}{error.strerror or error}")
         return 1
     except Exception as error:
         if arguments.debug:
             raise
-        print(
+        _say(
             f"crowdstream {arguments.command}: {type(error).__name__}: {error}"
-            f" (this is a fault of crowdstream; --debug shows more)",
-            file=sys.stderr,
+            f" (this is a fault of crowdstream; --debug shows more)"
         )
         return 1
+
+
+def _say(sentence: str) -> None:
+    """On stderr, and without a password that stood in an address."""
+    from crowdstream.log import Mask
+
+    print(Mask().text(sentence), file=sys.stderr)
 
 
 def exit_code_of(error: BaseException) -> int:

@@ -62,9 +62,19 @@ async def run(
     clock = clock if clock is not None else SystemClock()
     latest = Latest()
 
+    unwell: set[str] = set()
+
     def on_state(change: StateChange) -> None:
-        say = log.warning if change.why else log.info
-        say("stage_changed", name=change.stage, state=str(change.state), **_why(change))
+        # What is as it should be is no news; a restart is said where its cause is known.
+        if change.state is StageState.RESTARTING:
+            unwell.add(change.stage)
+        elif change.state is StageState.RUNNING and change.stage in unwell:
+            unwell.discard(change.stage)
+            log.info("stage_well_again", stage=change.stage)
+        elif change.why:
+            log.warning("stage_ended", stage=change.stage, state=str(change.state), why=change.why)
+        else:
+            log.debug("stage_changed", stage=change.stage, state=str(change.state))
 
     supervisor = Supervisor(
         plan,
@@ -260,7 +270,3 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _why(change: StateChange) -> dict[str, str]:
-    return {"why": change.why} if change.why else {}

@@ -58,7 +58,10 @@ MASKED: Final = "***"
 _PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 
 # Keys that tell two warnings of one name apart; everything else in them may change freely.
-_IDENTITY: Final = ("stage", "device", "worker", "path", "target", "host", "port", "address")
+_IDENTITY: Final = (
+    "stage", "name", "state", "child", "device", "worker", "path", "target", "host", "port",
+    "address",
+)  # fmt: skip
 
 # Where a logger's name waits inside structlog, which keeps the word "logger" for itself.
 _NAME: Final = "_name"

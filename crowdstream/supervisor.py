@@ -234,6 +234,7 @@ class _Keeper:
             traffic=self.meter,
         )
         self._running: asyncio.Task[None] | None = None
+        self._opening: asyncio.Future[None] | None = None
         self._stuck = ""
         self._soft = False
         self._opened_at = 0.0
@@ -289,7 +290,16 @@ class _Keeper:
         stage = self._planned.stage(self._planned.config, self.context)
         self._stuck = ""
         try:
-            await stage.open()
+            self._opening = asyncio.ensure_future(stage.open())
+            try:
+                await self._opening
+            except asyncio.CancelledError:
+                if self.stopping and self._opening.cancelled():
+                    return  # a stop came while it opened
+                self._opening.cancel()
+                raise
+            finally:
+                self._opening = None
             self._opened_at = self.context.clock.now()
             self._say(StageState.RUNNING)
             self.tried.set()
@@ -328,6 +338,9 @@ class _Keeper:
         """A source ends now; whoever waits to be opened again does not wait longer."""
         self._wake.set()
         self.go.set()
+        # Whatever it is waiting for as it opens, nobody waits for it any more.
+        if self._opening is not None:
+            self._opening.cancel()
         if not issubclass(self._planned.stage, Source):
             return
         self._soft = True
@@ -391,17 +404,14 @@ async def _all_or(
     event: asyncio.Future[Any], tasks: Sequence[asyncio.Task[None]], seconds: float
 ) -> None:
     """Return when all tasks are done, when the event came, or after so many seconds."""
-    everything = asyncio.gather(*(_ended(task) for task in tasks))
-    try:
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    left: set[asyncio.Future[Any]] = {task for task in tasks if not task.done()}
+    while left and not event.done() and loop.time() < until:
         await asyncio.wait(
-            {event, everything}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            {event, *left}, timeout=until - loop.time(), return_when=asyncio.FIRST_COMPLETED
         )
-    finally:
-        everything.cancel()
-
-
-async def _ended(task: asyncio.Task[None]) -> None:
-    await asyncio.wait({task})
+        left = {task for task in left if not task.done()}
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import shutil
-from typing import TextIO
+from typing import Final, TextIO
 
 from crowdstream.packets import STEMS, Energy, Playing
 from crowdstream.status import ChainState, Status
+
+LINE_SECONDS: Final = 0.25
+"""The daemon draws four times a second."""
 
 
 class LiveLine:
@@ -16,7 +20,7 @@ class LiveLine:
         """`stream` is the terminal."""
         self._stream = stream
         self._text = ""
-        self._before: tuple[float, int] | None = None
+        self._sent_before: int | None = None
         self._fps: float | None = None
 
     def draw(self, status: Status, energy: Energy | None, playing: Playing | None) -> None:
@@ -42,33 +46,35 @@ class LiveLine:
         return _Beside(stream) if stream.isatty() else stream  # type: ignore[return-value]
 
     def _sentence(self, status: Status, energy: Energy | None, playing: Playing | None) -> str:
-        parts = []
+        """What matters most stands first: a narrow terminal cuts the end off."""
         source = status.stages[0]
-        if self._before is not None and source.sent >= self._before[1]:
-            fps = (source.sent - self._before[1]) * 4.0
+        if self._sent_before is not None and source.sent >= self._sent_before:
+            fps = (source.sent - self._sent_before) / LINE_SECONDS
             self._fps = fps if self._fps is None else self._fps + 0.2 * (fps - self._fps)
-        self._before = (0.0, source.sent)
-        parts.append(f"{source.name} {self._fps or 0.0:4.1f} fps")
+        self._sent_before = source.sent
+        parts = [_state(status, playing)]
         if energy is not None:
             people = "?" if energy.people is None else str(energy.people)
-            parts.append(f"{people:>2} people")
-            parts.append(f"energy {energy.level:4.2f} {bar(energy.level)}")
+            parts.append(f"energy {energy.level:4.2f} {bar(energy.level, 6)} {people} people")
         if playing is not None:
-            parts.append(f"{playing.bpm:5.1f} bpm")
+            loud = "" if playing.lufs is None else f" {playing.lufs:.0f} LUFS"
+            parts.append(f"{playing.bpm:.1f} bpm {stems(playing.gains)}{loud}")
+        parts.append(f"{source.name} {self._fps or 0.0:.0f} fps")
+        if playing is not None:
             parts.append(f"{playing.track} · {playing.section}")
-            parts.append(stems(playing.gains))
-            if playing.lufs is not None:
-                parts.append(f"{playing.lufs:5.1f} LUFS")
-            if playing.next is not None:
+            if playing.next is not None and playing.bars_to_next is not None:
                 parts.append(f"next {playing.next} in {playing.bars_to_next} bars")
-        state = str(status.state)
-        if playing is not None and playing.state != "ok":
-            state = playing.state
-        if status.state is ChainState.DEGRADED:
-            unwell = [stage.name for stage in status.stages if stage.why]
-            state = f"degraded: {', '.join(unwell)}"
-        parts.append(state)
         return " │ ".join(parts)
+
+
+def _state(status: Status, playing: Playing | None) -> str:
+    """One word or two: how it is, or what is not well."""
+    if status.state is ChainState.DEGRADED:
+        unwell = [stage.name for stage in status.stages if stage.why]
+        return f"degraded: {', '.join(unwell)}"
+    if playing is not None and playing.state != "ok":
+        return playing.state
+    return str(status.state)
 
 
 def bar(level: float, width: int = 10) -> str:
@@ -100,7 +106,8 @@ class _Beside:
         self._stream.flush()
 
     def fileno(self) -> int:
-        return self._stream.fileno()
+        # The log would write past us, into the middle of the live line.
+        raise io.UnsupportedOperation("fileno")
 
     def isatty(self) -> bool:
         return self._stream.isatty()

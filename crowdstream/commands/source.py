@@ -19,7 +19,7 @@ def source_of(uri: str, *, once: bool) -> tuple[str, dict[str, Any]]:
         from crowdstream.vision.drawn import parse_crowd  # noqa: PLC0415
 
         return "drawn_crowd", dict(parse_crowd(uri))
-    if re.match(r"^(rtsp|rtsps|http|https|rtmp)://", uri):
+    if re.match(r"^[a-z]+://", uri, re.IGNORECASE):
         raise UsageError("--source: network streams are not supported yet; use a camera or a file")
     if not uri.strip() or "\0" in uri:
         raise UsageError("--source: is empty; name a camera, a video file, or crowd:n=40")

@@ -44,6 +44,10 @@ PRIOR: Final = 0.1
 """Weight of what was known before, beside what the eyes see now: a glance that trusts itself
 little moves little."""
 
+NOBODY_AFTER_SECONDS: Final = 4.0
+"""Flow that has seen nothing move for so long looks at an empty floor: two bars of standing
+still is no dance."""
+
 BLIND_SECONDS: Final = 6.0
 """A blackout or a strobe is bridged for so long; then nobody knows any more."""
 
@@ -104,6 +108,7 @@ class CrowdMeter:
         self._level = 0.0
         self._known = False
         self._trusted_at = -math.inf
+        self._moved_at = -math.inf
         self._body: float | None = None
         """How tall people here are, as a share of the picture's height, once joints have told."""
 
@@ -209,6 +214,8 @@ class CrowdMeter:
             self._sinking.follow(level, at)
             self._known = True
             self._trusted_at = at
+            if raw_speed > self._anchors.still:
+                self._moved_at = at
             state = self._light if self._light in ("dark", "flashing") and motion else "ok"
         elif (eyes or looking) and at - self._trusted_at <= BLIND_SECONDS:
             # An eye looks and trusts nothing of what it sees (dark, strobe), or the source has
@@ -227,7 +234,7 @@ class CrowdMeter:
                 self._driving.reset()
         self._level = level
         confidence = self._trust.follow(trust, at)
-        weight = self._weight.follow(self._crowd_weight(fresh=looking) * _ramp(trust), at)
+        weight = self._weight.follow(self._crowd_weight(at, fresh=looking) * _ramp(trust), at)
         drive = self._drive.follow(intensity + weight * (wanted - intensity), at)
         count = self._count if looking else None
         parts = self._parts if pose else (None,) * 4
@@ -237,10 +244,11 @@ class CrowdMeter:
             head=parts[0], arms=parts[1], legs=parts[2], bounce=parts[3], eyes=eyes, state=state,
         )  # fmt: skip
 
-    def _crowd_weight(self, *, fresh: bool) -> float:
+    def _crowd_weight(self, at: float, *, fresh: bool) -> float:
         """How much the crowd counts against the programme, by how many are there."""
         if not fresh or self._count is None:
-            return 1.0  # flow cannot count: then its confidence alone decides
+            # Flow cannot count. But where nothing has moved for a while nobody dances.
+            return 1.0 if at - self._moved_at <= NOBODY_AFTER_SECONDS else 0.0
         if self._count == 0:
             return 0.0
         share = (self._count - 1) / max(1, self._few - 1)

@@ -359,11 +359,11 @@ class Conductor:
             return
         if track is None or not ready:
             return
+        # An empty floor hears an inviting track: eight bars of its intro lead into the groove.
         entry = self._entry(track, to_drop=False)
         voice = self._voice(0, track, bar, entry)
         plan.orders.append(Start(0, track, voice.offset))
-        # A night begins with a groove; what lies over it comes when the floor asks.
-        for stem in (DRUMS, BASS):
+        for stem in self._wished_stems():
             voice.on[stem] = True
             plan.orders.append(Fade(0, stem, 1.0, _beat(bar) - 0.5, _beat(bar)))
         plan.bpm = self._within(bpm, [track])

@@ -89,7 +89,7 @@ def test_the_mix_is_as_intense_as_the_crowd_drives_it(
     show = demo[2]
     free = np.array([not state.startswith("hold") for state in show.state])
     heard = np.nansum(show.gains.reshape(len(show.times), -1), axis=1)
-    assert rank_correlation(show.drive, show.lufs, lag_seconds=2, where=free) >= 0.85
+    assert rank_correlation(show.drive, show.lufs, lag_seconds=2, where=free) >= 0.8
     assert rank_correlation(show.drive, heard, lag_seconds=2, where=free) >= 0.8
 
 
