@@ -60,7 +60,7 @@ TABLE: Final[dict[str, str]] = {
     # Small real parts, for tests and for whoever writes a stage.
     "testing": "channel clock controls errors music offload packets recipe registry stage",
     # The door for people. It may ask everybody.
-    "cli": "errors",  # and each command by its name, when it is asked for
+    "cli": "errors log",  # and each command by its name, when it is asked for
     "commands": "*",
     "__main__": "cli",
     # The public names, loaded when they are asked for.
