@@ -259,7 +259,7 @@ class _Keeper:
                     if self.stopping:
                         self._say(StageState.STOPPED, _cause(error))
                         return
-                    must_work = self._planned.must_open and self.meter.sent == 0
+                    must_work = self._planned.must_open and not self._has_worked()
                     if must_work or self._planned.on_failure == "stop":
                         self._say(StageState.FAILED, _cause(error))
                         raise StageFailed(self.name, error) from error
@@ -333,6 +333,12 @@ class _Keeper:
             if self._stuck or self._soft:
                 return
             raise
+
+    def _has_worked(self) -> bool:
+        """A source has worked once it sent something; the others once they were open."""
+        if issubclass(self._planned.stage, Source):
+            return self.meter.sent > 0
+        return self._opened_at > 0.0
 
     def end_softly(self) -> None:
         """A source ends now; whoever waits to be opened again does not wait longer."""

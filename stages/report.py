@@ -28,6 +28,9 @@ from crowdstream.stage import Context, Inbox, Sink, StageConfig
 LINE_SECONDS: Final = 0.1
 FLUSH_SECONDS: Final = 1.0
 
+STALE_SECONDS: Final = 1.5
+"""The player tells ten times a second; what it said so long ago is not what is heard."""
+
 _begun: Final[dict[Path, float | None]] = {}
 """Reports that this process has begun live, and when their time 0 was: a stage that is started
 again goes on writing where it was, and does not wipe the night so far."""
@@ -88,6 +91,9 @@ class Report(Sink[Packet]):
         self._tempo: Tempo | None = None
         self._playing: Playing | None = None
         self._motion: Motion | None = None
+        self._played_at = 0.0
+        self._has_seen = False
+        self._faults: set[str] = set()
 
     async def open(self) -> None:
         """Make the file, so that a folder that cannot be written is known at once."""
@@ -95,9 +101,15 @@ class Report(Sink[Packet]):
         again = not self.context.offline and target.resolve() in _begun
 
         def make() -> None:
-            target.parent.mkdir(parents=True, exist_ok=True)
             # Unbuffered: what could not be written is gone, and closing never fails for it.
-            self._file = target.open("ab" if again else "wb", buffering=0)
+            if self.context.offline:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self._file = target.open("wb", buffering=0)
+            else:
+                # Live, a slip of the pen must not cost a file: a show that is there is gone on
+                # with, and anything else is left alone.
+                _refuse_what_is_no_show(target)
+                self._file = target.open("ab", buffering=0)
 
         self._begun_to_open = True
         try:
@@ -228,13 +240,41 @@ class Report(Sink[Packet]):
             self._motion = packet
         elif isinstance(packet, Playing):
             self._playing = packet
+            self._played_at = self.context.clock.now()
             for event in packet.events:
-                at = event.t - (self._origin or 0.0)
+                at = max(0.0, event.t - (self._origin or 0.0))
                 self._add(
                     {"t": _round(at, 2), "event": event.event, "why": event.why, **event.facts}
                 )
 
+    def _look_for_faults(self, at: float) -> None:
+        """Say when an eye or the player falls silent, and when it is well again."""
+        energy = self._energy
+        silent = self._playing is not None and at - self._played_at > STALE_SECONDS
+        if silent:
+            self._playing = None  # what it said last is not what is heard now
+        self._has_seen |= energy is not None and bool(energy.eyes)
+        blind = self._has_seen and energy is not None and energy.state == "stale"
+        for fault, why, is_there in (
+            ("player", "the player says nothing", silent or "player" in self._faults),
+            ("eyes", "no eye sees the floor", blind),
+        ):
+            gone = fault in self._faults and (
+                self._playing is not None if fault == "player" else not blind
+            )
+            if gone:
+                self._faults.discard(fault)
+                self._add({"t": self._time(at), "event": "healed", "why": why})
+            elif is_there and fault not in self._faults:
+                self._faults.add(fault)
+                self._add({"t": self._time(at), "event": "fault", "why": why})
+
+    def _time(self, at: float) -> float | None:
+        return _round(max(0.0, at - (self._origin or 0.0)), 3)
+
     def _line(self, at: float) -> None:
+        if not self.context.offline:
+            self._look_for_faults(at)
         energy, tempo, playing, truth = self._energy, self._tempo, self._playing, self._truth
         line: dict[str, Any] = {
             "t": _round(at - (self._origin or 0.0), 3),
@@ -294,6 +334,18 @@ class Report(Sink[Packet]):
 
     def _add(self, line: dict[str, Any]) -> None:
         self._lines.append(json.dumps(_finite(line), ensure_ascii=False) + "\n")
+
+
+def _refuse_what_is_no_show(path: Path) -> None:
+    """Raises CrowdstreamError when something else is there already."""
+    if path.is_dir():
+        raise CrowdstreamError(f"{path}: is a folder; give the report a name in it")
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        begin = file.read(5)
+    if begin and begin != b'{"t":':
+        raise CrowdstreamError(f"{path}: is there and is no show; give the report a new name")
 
 
 def _state(energy: Energy | None, playing: Playing | None) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from crowdstream import __version__
+from crowdstream.clock import SystemClock
 from crowdstream.commands import add_config, subcommand, the_config, the_model
 from crowdstream.commands.line import LiveLine
 from crowdstream.commands.source import source_of
@@ -25,7 +27,7 @@ from crowdstream.errors import (
     StageFailed,
     UsageError,
 )
-from crowdstream.log import choose_format, close_log, configure_log, get_log
+from crowdstream.log import Mask, choose_format, close_log, configure_log, get_log
 from crowdstream.plan import Plan, make_plan
 from crowdstream.recipe import Entry, Recipe, find_recipe, with_source
 from crowdstream.warm import prepare_caches
@@ -102,6 +104,11 @@ def plan_of(arguments: argparse.Namespace, config: Config) -> Plan:
     """The checked plan for a command line."""
     name = arguments.pipeline or config.pipeline
     recipe = find_recipe(name, pipelines=arguments.pipelines, config=config.path)
+    if recipe.offline:
+        raise UsageError(
+            f"the pipeline {recipe.name} is for files, as fast as it goes; play it with"
+            " crowdstream demo or analyze"
+        )
     overrides: dict[str, dict[str, Any]] = {}
     must_open: list[str] = []
     if arguments.source is not None:
@@ -116,14 +123,25 @@ def plan_of(arguments: argparse.Namespace, config: Config) -> Plan:
         must_open.append("estimate_pose")
     if arguments.record is not None:
         recipe = with_record(recipe)
-        overrides["report"] = {"path": arguments.record}
+        if not arguments.record.parent.is_dir():
+            raise UsageError(f"--record: there is no folder {arguments.record.parent}")
+        overrides["report"] = {"path": arguments.record, "header": _header(arguments)}
+        must_open.append("report")
     return make_plan(recipe, config, overrides=overrides, must_open=must_open)
+
+
+def _header(arguments: argparse.Namespace) -> dict[str, str]:
+    """What the first line of a recording says of it."""
+    began = SystemClock().local_time().isoformat(timespec="seconds")
+    source = f" --source {arguments.source}" if arguments.source else ""
+    command = Mask().text(f"crowdstream run{source}")
+    return {"began": began, "command": command, "version": __version__}
 
 
 def with_record(recipe: Recipe) -> Recipe:
     """The same chain with a report at its end."""
     names = [entry.name or entry.use for entry in recipe.stage]
-    told = ("measure_motion", "measure_energy", "map_tempo", "speakers")
+    told = ("drawn_crowd", "measure_motion", "measure_energy", "map_tempo", "speakers")
     feeders = [name for name in told if name in names]
     if "report" in names or not feeders:
         return recipe

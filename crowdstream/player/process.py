@@ -21,6 +21,7 @@ import gc
 import os
 import resource
 import sys
+import tempfile
 import threading
 import time
 from collections import deque
@@ -446,22 +447,29 @@ class _Player:
 
 
 def _tracks(folder: Any, cache: Path) -> Sequence[Track]:
-    """What may be played: a library's, or the built-in music.
+    """What may be played: a library's, or the built-in music where there is none. Never nothing.
 
-    Raises:
-        MediaError: there is nothing.
+    The built-in music is made in the cache, or, when that cannot be written, in a folder that is
+    gone after a reboot.
     """
     from crowdstream.music.compose import builtin_library
     from crowdstream.music.library import read_library
 
-    if folder is None:
+    if folder is not None:
+        try:
+            tracks, complaints = read_library(Path(str(folder)))
+        except (CrowdstreamError, OSError) as error:
+            tracks, complaints = (), (str(error),)
+        for complaint in complaints:
+            print(complaint, flush=True)
+        if tracks:
+            return tracks
+        print(f"{folder} holds no track that can be played; the built-in music plays", flush=True)
+    try:
         return builtin_library(cache / "music")
-    tracks, complaints = read_library(Path(str(folder)))
-    for complaint in complaints:
-        print(complaint, flush=True)
-    if not tracks:
-        raise MediaError(f"{folder}: holds no track that can be played")
-    return tracks
+    except (CrowdstreamError, OSError) as error:
+        print(f"{cache} cannot be used: {error}; composing elsewhere", flush=True)
+        return builtin_library(Path(tempfile.gettempdir()) / f"crowdstream-{os.getuid()}" / "music")
 
 
 def _patiently(child: ChildSide, work: Callable[[], T]) -> T:

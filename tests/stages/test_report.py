@@ -276,3 +276,15 @@ async def test_a_full_disk_is_told_and_live_the_show_goes_on(tmp_path: Path) -> 
         pytest.skip("needs /dev/full")
     log = await a_night(Path("/dev/full"), ManualClock(), 30)
     assert {event for _, event, _ in log.said} == {"report_not_written"}
+
+
+@pytest.mark.parametrize("content", [b"\x00\x00\x00 ftypisom", b"pipeline = 'live'\n"])
+async def test_live_a_file_that_is_no_show_is_left_alone(tmp_path: Path, content: bytes) -> None:
+    """A slip of the pen does not cost the technician a clip or the configuration."""
+    path = tmp_path / "party.mp4"
+    path.write_bytes(content)
+    stage = Report(ReportConfig(path=path), a_context(folder=tmp_path, offline=False))
+    with pytest.raises(CrowdstreamError, match="is no show"):
+        await stage.open()
+    await stage.close()
+    assert path.read_bytes() == content
