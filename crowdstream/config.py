@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from crowdstream.errors import ConfigError
 from crowdstream.programme import Programme
 from crowdstream.registry import stage_names
-from crowdstream.settings import Keys, line_of, nearest, read_toml, sentence_of
+from crowdstream.settings import Keys, details_of, line_of, nearest, read_toml, sentence_of, short
 from crowdstream.stage import Places
 
 SYSTEM_CONFIG: Final = Path("/etc/crowdstream/config.toml")
@@ -114,7 +114,7 @@ def examine_config(path: Path | None) -> tuple[Config, tuple[str, ...]]:
     try:
         return Config(**data, **facts), tuple(mistakes)
     except ValidationError as error:
-        for detail in error.errors(include_url=False):
+        for detail in details_of(error):
             first, *rest = detail["loc"]
             if first == "stages" and rest and rest[0] in at_top:
                 detail["loc"] = tuple(rest)
@@ -139,7 +139,9 @@ def _lift_stages(
         line = line_of(text, (name,))
         place = f"{path}, line {line}" if line is not None else str(path)
         if name not in names:
-            mistakes.append(f"{place}: {name}: no such setting{nearest(name, known | names)}")
+            mistakes.append(
+                f"{place}: {short(name)}: no such setting{nearest(name, known | names)}"
+            )
         elif isinstance(stages, dict) and name in stages:
             mistakes.append(f"{place}: [{name}] and [stages.{name}] are both there; keep one")
         elif isinstance(stages, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -14,8 +14,11 @@ from crowdstream.config import Config
 from crowdstream.errors import ConfigError
 from crowdstream.recipe import Entry, OnFailure, Recipe, name_of
 from crowdstream.registry import StageTypes, load_stage, stage_names, types_of
-from crowdstream.settings import line_of, nearest, sentence_of
+from crowdstream.settings import details_of, line_of, nearest, sentence_of, short
 from crowdstream.stage import RECIPE_WORDS, AnyStage, StageConfig
+
+LIVE_ONLY: Final = {"speakers": "wav_file"}
+"""Stages that keep the time of a sound card, and what an offline recipe has in their place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,11 @@ class _Planner:
                 self._mistakes += [f"{where}: {mistake}" for mistake in error.mistakes]
                 above = name  # whoever takes from it is not blamed for that
                 continue
+            if self._recipe.offline and entry.use in LIVE_ONLY:
+                self._mistakes.append(
+                    f"{where}: plays in real time, and the recipe is offline = true; use"
+                    f" {LIVE_ONLY[entry.use]}, or take that line out"
+                )
             edges = self._edges(entry, stage, where, above, names, number - 1)
             settings = self._settings(entry, name, stage, number - 1, where)
             if settings is not None:
@@ -169,7 +177,7 @@ class _Planner:
                 continue
             if feeder not in earlier:
                 self._mistakes.append(
-                    f"{where}: from: no stage is called {feeder}{nearest(feeder, earlier)}"
+                    f"{where}: from: no stage is called {short(feeder)}{nearest(feeder, earlier)}"
                 )
                 continue
             if feeder not in self._types:
@@ -202,7 +210,7 @@ class _Planner:
         try:
             return stage.Config(**settings)
         except ValidationError as error:
-            for detail in error.errors(include_url=False):
+            for detail in details_of(error):
                 # What is wrong between several settings is laid to whoever changed the recipe.
                 keys = {detail["loc"][0]} if detail["loc"] else {*settings} - {*shared}
                 if keys & {*self._overrides.get(name, {})}:
@@ -235,7 +243,8 @@ class _Planner:
                 line = line_of(self._config.text, ("stages", name))
                 place = f"{self._config.path}, line {line}" if line else str(self._config.path)
                 self._mistakes.append(
-                    f"{place}: stages.{name}: no stage is called {name}{nearest(name, known)}"
+                    f"{place}: stages.{short(name)}: no stage is called {short(name)}"
+                    f"{nearest(name, known)}"
                 )
         for name in self._overrides:
             if name not in names:

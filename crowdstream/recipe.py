@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from importlib.resources import as_file, files
+from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from crowdstream.channel import WhenFull
 from crowdstream.errors import ConfigError
-from crowdstream.settings import mistakes_of, nearest, read_toml
+from crowdstream.settings import mistakes_of, nearest, read_toml, short, shown
 
 OnFailure = Literal["go_on", "stop"]
+
+_STAGE_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_RECIPE_NAME: Final = re.compile(r"[\w][\w.+-]{0,99}")
 
 
 class InboxSettings(BaseModel):
@@ -39,6 +45,14 @@ class Entry(BaseModel):
     @classmethod
     def _one_name_is_a_list_of_one(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_plain_word(cls, name: str) -> str:
+        """It stands in OSC addresses, in config.toml and in every line of the log."""
+        if not _STAGE_NAME.fullmatch(name) or len(name) > 60:
+            raise ValueError(f"is {shown(name)}; write a plain word, like front_camera")
+        return name
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -98,16 +112,24 @@ def find_recipe(name: str, *, pipelines: Path | None, config: Path | None) -> Re
     if "/" in name or name.endswith(".toml"):
         return read_recipe(Path(name))
     folders = [folder for folder in (pipelines, config and config.parent / "pipelines") if folder]
+    packaged = files("pipelines")
+    if not _RECIPE_NAME.fullmatch(name):
+        known = _names_in(folders, packaged)
+        raise ConfigError(f"{shown(name)} cannot be a pipeline's name{nearest(name, known)}")
     for folder in folders:
         if (folder / f"{name}.toml").is_file():
             return read_recipe(folder / f"{name}.toml")
-    packaged = files("pipelines")
     if packaged.joinpath(f"{name}.toml").is_file():
         with as_file(packaged.joinpath(f"{name}.toml")) as path:
             return read_recipe(path)
-    known = {path.stem for folder in folders for path in folder.glob("*.toml")}
-    known |= {Path(entry.name).stem for entry in packaged.iterdir() if entry.name.endswith(".toml")}
-    raise ConfigError(f"no pipeline is called {name}{nearest(name, sorted(known))}")
+    near = nearest(name, _names_in(folders, packaged))
+    raise ConfigError(f"no pipeline is called {short(name)}{near}")
+
+
+def _names_in(folders: Iterable[Path], packaged: Traversable) -> list[str]:
+    names = {path.stem for folder in folders for path in folder.glob("*.toml")}
+    names |= {Path(entry.name).stem for entry in packaged.iterdir() if entry.name.endswith(".toml")}
+    return sorted(short(name) for name in names)
 
 
 def with_source(recipe: Recipe, use: str, settings: dict[str, Any]) -> Recipe:

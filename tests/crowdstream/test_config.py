@@ -49,17 +49,19 @@ def test_every_mistake_at_once_with_line_and_what_is_near(tmp_path: Path) -> Non
     )
     assert sorted(mistakes(tmp_path, text)) == [
         "C, line 1: pipline: no such setting; did you mean pipeline?",
-        "C, line 3: log.level: is 'loud'; input should be 'debug', 'info', 'warning' or 'error'",
+        'C, line 3: log.level: is "loud"; one of: debug, info, warning, error',
         "C, line 4: healt: no such setting; did you mean health?",
-        "C, line 6: health.stall_after_seconds: is nan; input should be a finite number",
+        "C, line 6: health.stall_after_seconds: is nan; must be a finite number",
         "C, line 7: speaker: no such setting; did you mean speakers?",
-        "C, line 9: programme.bpm: is 300; input should be less than or equal to 180",
+        "C, line 9: programme.bpm: is 300; must be at most 180",
     ]
 
 
 def test_a_stage_that_is_no_table_is_told(tmp_path: Path) -> None:
     (mistake,) = mistakes(tmp_path, "speakers = 5\n")
-    assert mistake == "C, line 1: speakers: is 5; input should be a valid dictionary"
+    assert (
+        mistake == "C, line 1: speakers: is 5; write a table: [speakers], and its settings under it"
+    )
 
 
 @pytest.mark.parametrize("word", ["path", "text", "at_top"])

@@ -13,7 +13,7 @@ from crowdstream.config import Config, read_config
 from crowdstream.errors import ConfigError
 from crowdstream.packets import Energy, Frame, Motion
 from crowdstream.plan import Edge, Plan, make_plan
-from crowdstream.recipe import read_recipe
+from crowdstream.recipe import find_recipe, read_recipe
 from crowdstream.stage import Source, StageConfig, Transform
 from stages.measure_motion import MeasureMotion
 
@@ -129,7 +129,7 @@ def test_every_mistake_of_a_recipe_is_told_at_once(tmp_path: Path) -> None:
         "r.toml: stage 1 (camara): no stage is called camara; did you mean camera?",
         (
             "r.toml: stage 2 (measure_motion), line 6: person_height: is nan;"
-            " input should be a finite number"
+            " must be a finite number"
         ),
         "r.toml: stage 2 (measure_motion), line 5: form: no such setting; did you mean from?",
         "r.toml: stage 3 (measure_energy): from: measure_motion is named twice; once is enough",
@@ -161,10 +161,10 @@ def test_a_mistake_is_told_where_it_stands(tmp_path: Path) -> None:
     config = '[stages.camera]\n# here\nmirrored = "x"\nfsp = 1\n'
     _, wrong = plan_of(tmp_path, text, config, overrides={"camera": {"fps": 1000.0}})
     assert wrong == [
-        "command line: camera: fps: is 1000.0; input should be less than or equal to 240",
+        "command line: camera: fps: is 1000.0; must be at most 240",
         "r.toml: stage 1 (camera), line 5: size.1: is missing and must be given",
         (
-            "config.toml: camera, line 3: mirrored: is 'x'; input should be a valid boolean,"
+            'config.toml: camera, line 3: mirrored: is "x"; write true or false'
             " unable to interpret input"
         ),
         "config.toml: camera, line 4: fsp: no such setting; did you mean fps?",
@@ -249,3 +249,10 @@ def test_a_plan_is_read_as_text(tmp_path: Path) -> None:
     assert plan is not None
     with pytest.raises(KeyError):
         plan.stage("nowhere")
+
+
+def test_a_stage_that_keeps_the_time_of_a_sound_card_is_not_for_files() -> None:
+    """It would play a whole night in the time that it takes to read a file."""
+    recipe = find_recipe("live", pipelines=None, config=None)
+    with pytest.raises(ConfigError, match="plays in real time.*use wav_file"):
+        make_plan(recipe.model_copy(update={"offline": True}), Config())

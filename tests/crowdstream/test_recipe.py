@@ -48,8 +48,8 @@ def test_a_stage_is_called_by_what_it_uses_unless_it_has_a_name() -> None:
 def test_mistakes_of_the_recipe_itself_are_told_with_their_line(tmp_path: Path) -> None:
     text = ONE + "inbox = { capacity = 0 }\non_failure = 'retry'\n[[stage]]\n[[stages]]\nx = 1\n"
     assert mistakes(tmp_path, text) == [
-        "R, line 3: stage.0.inbox.capacity: is 0; input should be greater than or equal to 1",
-        "R, line 4: stage.0.on_failure: is 'retry'; input should be 'go_on' or 'stop'",
+        "R, line 3: stage.0.inbox.capacity: is 0; must be at least 1",
+        'R, line 4: stage.0.on_failure: is "retry"; one of: go_on, stop',
         "R, line 5: stage.1.use: is missing and must be given",
         "R, line 6: stages: no such setting; did you mean stage?",
     ]
@@ -58,7 +58,7 @@ def test_mistakes_of_the_recipe_itself_are_told_with_their_line(tmp_path: Path) 
 def test_a_recipe_without_stages_is_none(tmp_path: Path) -> None:
     assert mistakes(tmp_path, "title = 'nothing'\n") == ["R: stage: is missing and must be given"]
     (mistake,) = mistakes(tmp_path, "stage = []\n")
-    assert mistake.startswith("R, line 1: stage: tuple should have at least 1 item")
+    assert mistake.startswith("R, line 1: stage: is []; must hold at least 1")
 
 
 def test_the_given_folder_counts_then_the_one_beside_the_configuration_then_ours(
@@ -101,3 +101,19 @@ def test_another_source_takes_the_place_of_the_first_stage() -> None:
         for entry in recipe.stage
     ]
     assert other.stage[3:] == recipe.stage[3:]
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "live\x1b[31m", "live now", "", ".", "-"])
+def test_what_cannot_be_a_name_is_told_in_one_short_sentence(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find_recipe(name, pipelines=tmp_path, config=None)
+    assert "cannot be a pipeline's name" in str(caught.value)
+    assert len(str(caught.value)) < 220
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("name", ["Front", "front left", "2nd", "a/b", "#"])
+def test_the_name_of_a_stage_is_a_plain_word(name: str, tmp_path: Path) -> None:
+    """It stands in OSC addresses and in every line of the log."""
+    (mistake,) = mistakes(tmp_path, f'{ONE}name = "{name}"\n')
+    assert mistake == f'R, line 3: stage.0.name: is "{name}"; write a plain word, like front_camera'

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from crowdstream.errors import ConfigError
-from crowdstream.settings import line_of, mistakes_of, nearest, read_toml
+from crowdstream.settings import line_of, mistakes_of, nearest, read_toml, shown
 
 TEXT = """\
 title = "a # in a text"      # 1
@@ -96,8 +97,8 @@ def test_a_slip_is_told_with_what_was_meant() -> None:
 def test_every_mistake_is_one_sentence_with_its_line() -> None:
     text = 'path = "x"\n[inner]\nprot = 3\nport = 10\nshare = nan\n[[many]]\nport = true\n'
     assert mistakes(text) == [
-        "f.toml, line 4: inner.port: is 10; input should be less than or equal to 9",
-        "f.toml, line 5: inner.share: is nan; input should be a finite number",
+        "f.toml, line 4: inner.port: is 10; must be at most 9",
+        "f.toml, line 5: inner.share: is nan; must be a finite number",
         "f.toml, line 3: inner.prot: no such setting; did you mean port?",
     ]
 
@@ -126,6 +127,13 @@ def test_in_a_list_of_tables_the_near_one_is_found_as_well() -> None:
         (b"a = ", "is not TOML"),
         (b"a = 1\na = 2", "is not TOML"),
         (b"#" * 1_000_001, "larger than 1 MB"),
+        (b"a = " + b"[" * 5000, "nested deeper"),
+        (b"a = " + b"[" * 100 + b"]" * 100, "line 1: a.0.0: is nested deeper"),
+        (b".".join([b"a"] * 3000) + b" = 1", "nested deeper"),
+        (b"a = " + b"1" * 5000, "a number of too many digits"),
+        (b"a = '\0'", r"is not TOML: Found invalid character '\x00'"),
+        (b'[a]\nb = ["\\u0000"]', r"line 2: a.b.0: holds the control character '\x00'"),
+        (b'"\\u001b[31m" = 1', r": \x1b[31m: holds the control character '\x1b'"),
     ],
 )
 def test_a_file_that_is_none_is_told_in_one_sentence(
@@ -141,6 +149,64 @@ def test_a_file_that_is_none_is_told_in_one_sentence(
     assert why in caught.value.mistakes[0]
 
 
+def test_the_mark_of_other_editors_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_bytes(b"\xef\xbb\xbfa = 1\n")
+    assert read_toml(tmp_path / "c.toml", "configuration")[0] == {"a": 1}
+
+
+def test_a_device_is_no_file() -> None:
+    with pytest.raises(ConfigError, match="/dev/null: is no file; name a recipe"):
+        read_toml(Path("/dev/null"), "recipe")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "said"),
+    [
+        (str, "0", 'is 0; write it as text in quotes, like "0"'),
+        (str, "[0]", "is [0]; write it as text in quotes"),
+        (Path, "true", 'is true; write it as text in quotes, like "true"'),
+        (tuple[int, int], "'1, 2'", 'is "1, 2"; write a list in [brackets]'),
+        (list[int], "5", "is 5; write a list in [brackets]"),
+        (Inner, "5", "is 5; write a table, like { port = 1, share = 0.5 }"),
+        (dict[str, int], "[1, 'x']", 'is [1, "x"]; write a table, like { name = … }'),
+        (bool, "'maybe'", 'is "maybe"; write true or false'),
+        (int, "1.5", "is 1.5; write a whole number"),
+        (int, "'many'", 'is "many"; write a whole number'),
+        (float, "'many'", 'is "many"; write a number'),
+        (Literal["ok", "loud"], "'lout'", 'is "lout"; one of: ok, loud; did you mean loud?'),
+        (Literal[1, 2], "{ a = 1 }", "is { a = 1 }; one of: 1, 2"),
+        (Annotated[float, Field(le=0.0)], "7", "is 7; must be at most 0"),
+        (Annotated[float, Field(gt=0.5)], "0", "is 0; must be more than 0.5"),
+        (Annotated[str, Field(min_length=2)], "'x'", 'is "x"; must have at least 2 characters'),
+        (Annotated[list[int], Field(min_length=1)], "[]", "is []; must hold at least 1"),
+    ],
+)
+def test_what_is_wrong_is_told_in_words_of_the_file(kind: object, given: str, said: str) -> None:
+    """The technician has never heard of tuples, dictionaries or models."""
+    one = create_model("One", value=(kind, ...))
+    outer = create_model("Outer", part=(one, ...))
+    with pytest.raises(ValidationError) as caught:
+        outer(**tomllib.loads(f"[part]\nvalue = {given}"))
+    (sentence,) = mistakes_of(caught.value, outer, where="f")
+    assert sentence == f"f: part.value: {said}"
+
+
+def test_long_and_invisible_values_stay_one_readable_line() -> None:
+    (sentence,) = mistakes(f"path = 'x'\n[inner]\nport = '{'x' * 5000}'\n")
+    assert len(sentence) < 160
+    assert "xxx…; write a whole number" in sentence
+    assert shown("a\x1b[31m\n\u202e") == r'"a\x1b[31m\n\u202e"'
+
+
+def test_a_list_that_is_short_for_another_mistake_is_told_once() -> None:
+    model = create_model("Some", many=(Annotated[tuple[Inner, ...], Field(min_length=1)], ...))
+    with pytest.raises(ValidationError) as caught:
+        model(**tomllib.loads("many = [{ port = 99 }]"))
+    assert mistakes_of(caught.value, model, where="f") == [
+        "f: many.0.port: is 99; must be at most 9"
+    ]
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="no such recipe"):
+    with pytest.raises(ConfigError, match="is a folder, no file; name the recipe in it"):
         read_toml(tmp_path, "recipe")
