@@ -130,6 +130,16 @@ def test_one_who_stands_among_dancers_does_not_stop_the_music() -> None:
     assert most.drive > 0.75 * everyone.drive
 
 
+@given(st.integers(16, 60), st.floats(0.1, 50.0))
+def test_the_wildest_body_adds_an_eighth_of_the_sum_at_most(count: int, wild: float) -> None:
+    from crowdstream.dsp.crowd import _fair_mean
+
+    speeds = np.full(count, 0.2)
+    speeds[0] += wild
+    added = count * _fair_mean(speeds) - 0.2 * (count - 1)
+    assert added <= speeds.sum() / 8 + 1e-9
+
+
 @given(st.integers(1, 30), st.integers(0, 2**31), st.floats(0.01, 2.0))
 @settings(deadline=None)
 def test_more_movement_of_anybody_never_drives_less(count: int, seed: int, more: float) -> None:
