@@ -110,6 +110,8 @@ class ListedModel:
 
     trust: Trust
     licence: str
+    purpose: str = ""
+    """What it is for, as the manifest says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -353,6 +355,7 @@ def list_models(folder: Path, state: Path) -> list[ListedModel]:
                 sha256=weights.sha256,
                 trust="manifest",
                 licence=weights.licence,
+                purpose=weights.purpose,
             )
         )
     return listed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Final
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from crowdstream.channel import Outbox
 from crowdstream.errors import DeviceError
@@ -49,6 +49,15 @@ class CameraConfig(StageConfig):
         description="So long without a picture, or ten pictures' time if that is longer, and the "
         "camera is opened anew.",
     )
+
+    @field_validator("device")
+    @classmethod
+    def _device_is_of_this_machine(cls, device: str) -> str:
+        if "://" in device:
+            raise ValueError(
+                "network cameras are not supported yet; name a device like /dev/v4l/by-id/… or 0"
+            )
+        return device
 
 
 class Camera(Source[Frame]):

@@ -15,11 +15,12 @@ from crowdstream.commands import add_config, add_json, print_json, say, subcomma
 from crowdstream.config import Config, examine_config, places_of
 from crowdstream.controls import Controls, controls_of
 from crowdstream.errors import ConfigError
+from crowdstream.log import Mask
 from crowdstream.offload import Offload
 from crowdstream.plan import Plan, make_plan
 from crowdstream.recipe import Recipe, find_recipe, name_of
 from crowdstream.registry import load_stage, name_clashes, stage_names
-from crowdstream.settings import line_of, sentence_of
+from crowdstream.settings import Keys, details_of, line_of, sentence_of, short
 from crowdstream.stage import Context
 from crowdstream.warm import prepare_caches
 
@@ -54,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     mistakes, notes = [*wrong, *name_clashes()], list[str]()
     plan: Plan | None = None
     used: set[str] = set()
+    if arguments.pipelines is not None and not arguments.pipelines.is_dir():
+        mistakes.append(f"--pipelines: there is no folder {short(str(arguments.pipelines))}")
     try:
         recipe = find_recipe(
             arguments.pipeline or config.pipeline, pipelines=arguments.pipelines, config=path
@@ -63,9 +66,14 @@ def run(arguments: argparse.Namespace) -> int:
     except ConfigError as error:
         mistakes += error.mistakes
     mistakes += _unused(config, used)
+    mistakes += _models_not_there(config)
+    if plan is not None:
+        mistakes += _not_there(plan, config, recipe)
     if plan is not None and arguments.devices:
         refused, notes = _devices(plan, config)
         mistakes += refused
+    mask = Mask()
+    mistakes, notes = [mask.text(m) for m in mistakes], [mask.text(n) for n in notes]
     if arguments.json:
         print_json({"ok": not mistakes, "mistakes": mistakes, "notes": notes})
         return ConfigError.exit_code if mistakes else 0
@@ -74,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     for mistake in mistakes:
         print(mistake, file=sys.stderr)
     if plan is not None and arguments.effective:
-        _print_effective(plan, config, recipe)
+        _print_effective(plan, config, recipe, mask)
     count = len(mistakes)
     print("everything is right" if not count else f"{count} mistake{'s' * (count > 1)}")
     return ConfigError.exit_code if mistakes else 0
@@ -97,10 +105,58 @@ def _unused(config: Config, used: set[str]) -> list[str]:
                     detail, model, where=f"{config.path}: {name}", text=config.text,
                     at=config.keys_of(name),
                 )
-                for detail in error.errors(include_url=False)
+                for detail in details_of(error)
                 if detail["type"] != "missing"  # that may stand in the recipe
             ]  # fmt: skip
     return mistakes
+
+
+def _models_not_there(config: Config) -> list[str]:
+    folder = places_of(config).models
+    if config.models_folder is None or folder.is_dir():
+        return []
+    place = _place(str(config.path), config.text, ("models_folder",))
+    return [f"{place}: models_folder: there is no folder {folder}"]
+
+
+def _not_there(plan: Plan, config: Config, recipe: Recipe) -> list[str]:
+    """Folders and files that the settings name, and that are not there or hold nothing of use."""
+    from crowdstream.models import ModelMissing, find_model
+    from crowdstream.music.library import TRACK_FILE
+
+    mistakes = []
+    models = places_of(config).models
+    for index, planned in enumerate(plan.stages):
+        for key in planned.config.model_fields_set:
+            if key in config.stages.get(planned.name, {}):
+                keys = (*config.keys_of(planned.name), key)
+                place = _place(f"{config.path}: {planned.name}", config.text, keys)
+            else:
+                where = f"{recipe.where}: stage {index + 1} ({planned.name})"
+                place = _place(where, recipe.text, ("stage", index, key))
+            value = getattr(planned.config, key)
+            if key == "library" and isinstance(value, Path):
+                if not value.is_dir():
+                    mistakes.append(f"{place}: library: there is no folder {value}")
+                elif not any(value.glob(f"*/{TRACK_FILE}")):
+                    mistakes.append(
+                        f"{place}: library: {value} holds no track: a folder with a {TRACK_FILE}"
+                    )
+            elif key == "model" and isinstance(value, str) and _is_path(value):
+                try:
+                    find_model(value, models)
+                except (ConfigError, ModelMissing) as error:
+                    mistakes.append(f"{place}: model: {error}")
+    return mistakes
+
+
+def _is_path(model: str) -> bool:
+    return "/" in model or model.endswith((".onnx", ".xml", ".pt"))
+
+
+def _place(where: str, text: str, keys: Keys) -> str:
+    line = line_of(text, keys)
+    return f"{where}, line {line}" if line is not None else where
 
 
 class _Notes:
@@ -161,11 +217,11 @@ def _devices(plan: Plan, config: Config) -> tuple[list[str], list[str]]:
     return refused, notes
 
 
-def _print_effective(plan: Plan, config: Config, recipe: Recipe) -> None:
-    """Each value, and the file and line that it comes from."""
+def _print_effective(plan: Plan, config: Config, recipe: Recipe, mask: Mask) -> None:
+    """Each value, without secrets, and the file and line that it comes from."""
 
     def tell(key: str, value: object, where: str) -> None:
-        print(f"  {key} = {value!r}    ({where})")
+        print(f"  {key} = {mask.fact(key, value)!r}    ({where})")
 
     def in_config(*keys: str) -> str:
         line = line_of(config.text, keys)
@@ -178,7 +234,7 @@ def _print_effective(plan: Plan, config: Config, recipe: Recipe) -> None:
                 given = inner in getattr(config, key).model_fields_set
                 tell(inner, setting, in_config(key, inner) if given else "default")
         else:
-            print(f"{key} = {value!r}    ({in_config(key)})")
+            print(f"{key} = {mask.fact(key, value)!r}    ({in_config(key)})")
     for index, planned in enumerate(plan.stages):
         print(f"[{planned.name}]")
         for key, value in planned.config.model_dump(mode="json").items():

@@ -7,9 +7,10 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from crowdstream import __version__
 from crowdstream.commands import add_config, add_json, print_json, say, subcommand
@@ -21,10 +22,16 @@ from crowdstream.recipe import find_recipe
 from crowdstream.registry import name_clashes
 from crowdstream.warm import prepare_caches, warm_kernels
 
+if TYPE_CHECKING:
+    from crowdstream.models import ListedModel
+
 PACKAGES: Final = (
     "numpy", "numba", "opencv-python-headless", "openvino", "onnxruntime", "sounddevice",
     "soundfile", "soxr", "python-osc", "structlog", "pydantic",
 )  # fmt: skip
+
+LAST_CHANGES: Final = 8
+"""Of a daemon's stages, that the page for people shows; --json has all that is kept."""
 
 
 def add(subcommands: Any) -> None:
@@ -71,7 +78,7 @@ def examine(config: Config, path: Path | None, wrong: tuple[str, ...]) -> dict[s
     except ConfigError as error:
         mistakes += [m for m in error.mistakes if m not in mistakes]
     try:
-        models = [str(model.name) for model in list_models(places.models, places.state)]
+        models = [_model(model) for model in list_models(places.models, places.state)]
     except CrowdstreamError as error:
         models = [f"cannot be listed: {error}"]
     page = {
@@ -82,12 +89,14 @@ def examine(config: Config, path: Path | None, wrong: tuple[str, ...]) -> dict[s
         "cores": len(os.sched_getaffinity(0)),
         "packages": {name: _version(name) for name in PACKAGES},
         "config": {
-            "path": str(path) if path else None,
+            "path": str(path.absolute()) if path else None,
             "pipeline": config.pipeline,
             "mistakes": mistakes,
             "stages": stages,
         },
-        "places": {key: str(getattr(places, key)) for key in ("cache", "state", "models")},
+        "places": {
+            key: str(getattr(places, key).absolute()) for key in ("cache", "state", "models")
+        },
         "models": models,
         "devices": devices(),
         "running": _running(),
@@ -121,6 +130,12 @@ def _running() -> dict[str, Any] | None:
     return facts
 
 
+def _model(model: ListedModel) -> str:
+    if not model.present:
+        return f"{model.name}: not here"
+    return f"{model.name}: here, {model.form}, {model.size / 1e6:.1f} MB, {model.trust}"
+
+
 def _version(package: str) -> str | None:
     try:
         return version(package)
@@ -136,6 +151,46 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or "unknown"
+
+
+def _told_of(running: dict[str, Any]) -> Iterator[str]:
+    """What a daemon wrote of itself, for people. Another version may have written other keys."""
+
+    def number(value: object, form: str) -> str:
+        return format(value, form) if isinstance(value, int | float) else "-"
+
+    yield f"process {running.get('pid')}, {running.get('state')}"
+    for stage in running.get("stages") or []:
+        parts = [f"{stage.get('name')} {stage.get('state')}"]
+        parts += [stage["why"]] if stage.get("why") else []
+        parts += [f"{stage['restarts']} restarts"] if stage.get("restarts") else []
+        parts.append(f"took {stage.get('taken')}, sent {stage.get('sent')}")
+        parts += [f"dropped {stage['dropped']}"] if stage.get("dropped") else []
+        ages = [*(stage.get("latency") or {}).items(), ("at work", stage.get("work") or {})]
+        parts += [
+            f"{what} {number(age.get('p50'), '.1f')} ms (95 %: {number(age.get('p95'), '.1f')})"
+            for what, age in ages
+            if age.get("count")
+        ]
+        yield ", ".join(parts)
+    changes = running.get("changes") or []
+    yield "last changes:" if changes else "no changes"
+    for change in changes[-LAST_CHANGES:]:
+        ago = number(float(running.get("at", 0)) - float(change.get("at", 0)), ".1f")
+        why = f": {change['why']}" if change.get("why") else ""
+        yield f"  {ago} s before: {change.get('stage')} {change.get('state')}{why}"
+    if energy := running.get("energy"):
+        yield (
+            f"energy {number(energy.get('level'), '.2f')}, drive"
+            f" {number(energy.get('drive'), '.2f')}, people {number(energy.get('people'), 'g')},"
+            f" eyes {', '.join(energy.get('eyes') or []) or '-'}, {energy.get('state')}"
+        )
+    if playing := running.get("playing"):
+        yield (
+            f"playing {playing.get('track')} ({playing.get('section')}),"
+            f" {number(playing.get('bpm'), '.1f')} BPM, {number(playing.get('lufs'), '.1f')} LUFS,"
+            f" underruns {playing.get('underruns')}, {playing.get('state')}"
+        )
 
 
 def _print(page: dict[str, Any]) -> None:
@@ -155,6 +210,10 @@ def _print(page: dict[str, Any]) -> None:
                 else:
                     print(f"{space}- {item}")
 
-    lines(page, 0)
+    running = page.get("running")
+    lines({key: value for key, value in page.items() if key != "running"}, 0)
+    print("running: -" if running is None else "running:")
+    for line in _told_of(running) if running is not None else []:
+        print(f"  {line}")
     if page["config"]["mistakes"]:
         print(f"{len(page['config']['mistakes'])} mistakes in the configuration", file=sys.stderr)

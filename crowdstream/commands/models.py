@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from crowdstream.commands import (
     add_config,
@@ -21,11 +21,17 @@ from crowdstream.errors import ConfigError
 if TYPE_CHECKING:
     from crowdstream.models import ListedModel, Verdict
 
+EXAMPLES: Final = {
+    "list": "crowdstream models list --json",
+    "add": "crowdstream models add yolov8n-pose.onnx",
+    "verify": "crowdstream models verify --accept yolov8n-pose",
+}
+
 
 def add(subcommands: Any) -> None:
     """Declare the options."""
     parser = subcommand(
-        subcommands, "models", what="list, add and verify pose models",
+        subcommands, "models", what="list, add and verify models",
         example="crowdstream models add yolov8n-pose.onnx",
     )  # fmt: skip
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -34,7 +40,7 @@ def add(subcommands: Any) -> None:
         ("add", "copy a ready .onnx or OpenVINO file into the models folder and note its hash"),
         ("verify", "hash every model again"),
     ):
-        action = actions.add_parser(name, help=what, description=what, allow_abbrev=False)
+        action = subcommand(actions, name, what=what, example=EXAMPLES[name])
         add_config(action)
         add_json(action)
         if name == "add":
@@ -79,7 +85,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _state_of(model: ListedModel) -> str:
     if not model.present:
-        return f"not here; {model.size / 1e6:.1f} MB, {model.licence}, from {model.path}"
+        use = f"for {model.purpose}; " if model.purpose else ""
+        return f"not here; {use}{model.size / 1e6:.1f} MB, {model.licence}, from {model.path}"
     return f"{model.form}, {model.size / 1e6:.1f} MB, {model.trust}, {model.path}"
 
 

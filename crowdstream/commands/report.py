@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +30,24 @@ def run(arguments: argparse.Namespace) -> int:
 
     show = read_show(arguments.show)
     out = arguments.out if arguments.out is not None else arguments.show.parent
-    out.mkdir(parents=True, exist_ok=True)
     meta = show.meta
     seed = meta.get("seed")
-    write_page(
-        show,
-        out / "report.html",
-        mix=arguments.mix,
-        plain=None,
-        title=arguments.show.stem,
-        command=str(meta.get("command", "")),
-        seed=seed if isinstance(seed, int) else None,
-    )
-    write_picture(show, out / "report.png")
-    write_setlist(show, out / "setlist.csv")
-    for name in ("report.html", "report.png", "setlist.csv"):
-        say(f"wrote {out / name}")
+    # Made elsewhere first: where one of them fails, no half of a report is left behind.
+    with tempfile.TemporaryDirectory(prefix="crowdstream-") as name:
+        made = Path(name)
+        write_page(
+            show,
+            made / "report.html",
+            mix=arguments.mix,
+            plain=None,
+            title=arguments.show.stem,
+            command=str(meta.get("command", "")),
+            seed=seed if isinstance(seed, int) else None,
+        )
+        write_picture(show, made / "report.png")
+        write_setlist(show, made / "setlist.csv")
+        out.mkdir(parents=True, exist_ok=True)
+        for file in ("report.html", "report.png", "setlist.csv"):
+            shutil.copyfile(made / file, out / file)
+            say(f"wrote {out / file}")
     return 0

@@ -212,6 +212,63 @@ def test_check_tells_of_a_strangers_stages_folder(
     assert "several packages bring a folder called stages: crowdstream and theatre" in err
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            '[speakers]\nlibrary = "music"',
+            "config.toml: speakers, line 2: library: there is no folder music",
+        ),
+        (
+            '[speakers]\nlibrary = "etc"',
+            "config.toml: speakers, line 2: library: etc holds no track: a folder with a track.toml",
+        ),
+        ('models_folder = "m"', "config.toml, line 1: models_folder: there is no folder m"),
+        (
+            '[estimate_pose]\nmodel = "./x.onnx"',
+            "config.toml: estimate_pose, line 2: model: no model at x.onnx: check the path",
+        ),
+        (
+            '[estimate_pose]\nmodel = "m/x.pt"',
+            "config.toml: estimate_pose, line 2: model: m/x.pt may hold a pickle",
+        ),
+    ],
+)
+def test_check_tells_of_folders_and_files_that_are_not_there(
+    run: Run, text: str, said: str
+) -> None:
+    """Before the night, not when the first guests wait for the music."""
+    write("config.toml", text)
+    Path("etc").mkdir()
+    code, _, err = run("check")
+    (mistake,) = err.splitlines()[1:]
+    assert (code, mistake.startswith(said)) == (78, True), mistake
+
+
+def test_a_library_with_a_track_is_right(run: Run) -> None:
+    write("config.toml", '[speakers]\nlibrary = "music"')
+    write("music/one/track.toml", "")
+    assert run("check").code == 0
+
+
+def test_a_folder_of_recipes_that_is_not_there_is_told(run: Run) -> None:
+    code, _, err = run("check", "--pipelines", "nowhere")
+    assert (code, err.splitlines()[1:]) == (78, ["--pipelines: there is no folder nowhere"])
+
+
+@pytest.mark.parametrize("more", [(), ("--effective",), ("--json",)])
+def test_check_shows_no_password(run: Run, more: tuple[str, ...]) -> None:
+    """People paste what it prints into a mail."""
+    secret = "http://admin:hunter2@10.0.0.9/x"
+    write("config.toml", f'pipeline = "live"\n[camera]\ndevice = "{secret}"\nfps = "{secret}"\n')
+    _, out, err = run("check", *more)
+    assert "hunter2" not in out + err
+    write("config.toml", f'[speakers]\ndevice = "{secret}"\n')
+    code, out, err = run("check", *more)
+    assert (code, "hunter2" in out + err) == (0, False)
+    assert ("http://***@10.0.0.9/x" in out) == (more == ("--effective",))
+
+
 # stages
 
 
@@ -318,13 +375,65 @@ def test_doctors_page_has_what_a_helper_asks_for(run: Run) -> None:
     code, out, _ = run("doctor", "--json")
     page = json.loads(out)
     assert code == 0
-    assert page["config"]["path"] == "config.toml"
+    assert page["config"]["path"] == str(Path("config.toml").absolute())
     assert page["config"]["stages"]["camera"]["fps"] == 25
     assert page["places"]["state"].endswith("state")
     assert page["packages"]["numpy"]
     assert page["running"] is None
     code, out, _ = run("doctor")
     assert (code, "  numpy: " in out) == (0, True)
+
+
+@pytest.mark.usefixtures("no_devices")
+def test_doctor_tells_of_models_and_of_the_daemon_in_plain_lines(run: Run) -> None:
+    """Whoever helps reads it on a telephone."""
+    write("models/a.onnx", "x" * 2_000_000)
+    write("config.toml", "")
+    age = {"count": 3, "p50": 20.04, "p95": 31.0, "largest": 99.0}
+    stage = {
+        "name": "camera", "state": "restarting", "why": "is gone", "restarts": 2, "taken": 0,
+        "sent": 7, "dropped": 1, "latency": {"Frame": age}, "work": age | {"count": 0},
+    }  # fmt: skip
+    change = {"at": 40.0, "stage": "camera", "state": "restarting", "why": "is gone"}
+    status = {
+        "pid": os.getpid(), "at": 42.5, "state": "degraded", "stages": [stage],
+        "changes": [change], "energy": None, "playing": None,
+    }  # fmt: skip
+    write("runtime/status.json", json.dumps(status))
+    lines = [line.strip() for line in run("doctor").out.splitlines()]
+    assert "- a: here, onnx, 2.0 MB, new" in lines
+    assert f"path: {Path('config.toml').absolute()}" in lines
+    told = lines[lines.index("running:") + 1 :]
+    assert told == [
+        f"process {os.getpid()}, degraded",
+        (
+            "camera restarting, is gone, 2 restarts, took 0, sent 7, dropped 1,"
+            " Frame 20.0 ms (95 %: 31.0)"
+        ),
+        "last changes:",
+        "2.5 s before: camera restarting: is gone",
+    ]
+
+
+def test_known_weights_are_listed_with_what_they_are_for(run: Run) -> None:
+    manifest = Path(__file__).parents[2] / "models" / "manifest.toml"
+    write("models/manifest.toml", manifest.read_text())
+    write("config.toml", "")
+    lines = {line.split()[0]: line for line in run("models", "list").out.splitlines()}
+    assert "not here; for stems: " in lines["htdemucs"]
+    assert "not here; for pose: " in lines["yolov8n-pose"]
+
+
+@pytest.mark.parametrize("action", ["list", "add", "verify"])
+def test_each_action_on_models_has_an_example(run: Run, action: str) -> None:
+    assert f"example: crowdstream models {action}" in run("models", action, "--help").out
+
+
+def test_a_report_that_fails_leaves_nothing(run: Run) -> None:
+    write_a_show(Path("night.jsonl"), seconds=5, people=0)
+    code, _, err = run("report", "night.jsonl", "--mix", write("x.wav", "x"), "--out", "there")
+    assert (code, "cannot be read as sound" in err) == (1, True)
+    assert not Path("there").exists()
 
 
 @pytest.mark.usefixtures("no_devices")

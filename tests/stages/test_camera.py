@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from crowdstream.clock import SystemClock
 from crowdstream.errors import DeviceError
@@ -273,3 +274,10 @@ def test_thinning_keeps_the_rate_in_spite_of_jitter(
 def test_fitting_keeps_the_shape(size: tuple[int, int], fitted: tuple[int, int]) -> None:
     """Smaller, never larger."""
     assert fitting(size, (1280, 720)) == fitted
+
+
+def test_a_network_camera_is_refused_with_what_would_be_right() -> None:
+    """Nothing of an address with a password is said again."""
+    with pytest.raises(ValidationError, match="not supported yet; name a device like") as caught:
+        CameraConfig(device="rtsp://admin:hunter2@10.0.0.9/1")
+    assert "hunter2" not in str(caught.value.errors()[0]["msg"])
