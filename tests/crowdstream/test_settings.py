@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from hypothesis import given
@@ -181,7 +181,7 @@ def test_a_device_is_no_file() -> None:
         (Annotated[list[int], Field(min_length=1)], "[]", "is []; must hold at least 1"),
     ],
 )
-def test_what_is_wrong_is_told_in_words_of_the_file(kind: object, given: str, said: str) -> None:
+def test_what_is_wrong_is_told_in_words_of_the_file(kind: Any, given: str, said: str) -> None:
     """The technician has never heard of tuples, dictionaries or models."""
     one = create_model("One", value=(kind, ...))
     outer = create_model("Outer", part=(one, ...))
