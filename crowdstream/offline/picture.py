@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -53,27 +54,35 @@ def write_picture(show: Show, out: Path) -> None:
 
     figure = Figure(figsize=INCHES, dpi=DOTS_PER_INCH, facecolor=NIGHT)
     FigureCanvasAgg(figure)
+    # Where nobody ever counted, the others have the room.
+    counted = bool(np.isfinite(show.people).any())
+    heights = [*([1.55] * DECKS), 2.2, 2.0, 1.1, *([0.9] * counted)]
     grid = figure.add_gridspec(
-        DECKS + 4, 1, height_ratios=[*([1.55] * DECKS), 2.2, 2.0, 1.1, 0.9],
+        len(heights), 1, height_ratios=heights,
         left=0.065, right=0.985, top=0.905, bottom=0.06, hspace=0.16,
     )  # fmt: skip
-    plots = [figure.add_subplot(grid[row, 0]) for row in range(DECKS + 4)]
+    plots = [figure.add_subplot(grid[row, 0]) for row in range(len(heights))]
     for plot in plots:
         _plain(plot, show)
     for deck in range(DECKS):
         _deck(plots[deck], show, deck)
-    energy, tempo, loudness, people = plots[DECKS:]
+    energy, tempo, loudness, *people = plots[DECKS:]
     _energy(energy, show)
     _tempo(tempo, show)
     _loudness(loudness, show)
-    _people(people, show)
+    for plot in people:
+        _people(plot, show)
     _chapters(plots, show)
     _events(plots, show)
-    people.tick_params(labelbottom=True)
+    plots[-1].tick_params(labelbottom=True)
     title = "crowdstream: what the crowd did, and what the music made of it"
     figure.text(0.065, 0.962, title, color=TEXT, size=17, weight="bold")
-    figure.text(0.985, 0.962, _facts(show), color=SOFT, size=11, ha="right")
-    figure.savefig(out, format="png", facecolor=NIGHT, metadata={"Software": None})
+    facts = _shown(_facts(show))
+    figure.text(0.985, 0.962, facts, color=SOFT, size=11, ha="right", parse_math=False)
+    with warnings.catch_warnings():
+        # A title in letters that the font lacks has boxes in their place, and that is all.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        figure.savefig(out, format="png", facecolor=NIGHT, metadata={"Software": None})
 
 
 def _plain(plot: Axes, show: Show) -> None:
@@ -115,13 +124,16 @@ def _deck(plot: Axes, show: Show, deck: int) -> None:
             shade = "#ffd166" if section == "drop" else "#96a5d2"
             plot.fill_between([begin, until], 0.62, 1.12, color=shade, alpha=0.16, linewidth=0)
             if (until - begin) / width > 0.012 * len(section):
-                plot.text(begin + 0.004 * width, 0.86, section, color=SOFT, size=9, va="center")
+                plot.text(
+                    begin + 0.004 * width, 0.86, _shown(section), color=SOFT, size=9,
+                    va="center", parse_math=False,
+                )  # fmt: skip
     for start, end, track in spans([names[deck] for names in show.tracks]):
         begin, until = _moment(show, start), _moment(show, end)
         if track and (until - begin) / width > 0.03:
             plot.text(
-                begin + 0.004 * width, 1.5, track, color=TEXT, size=11, weight="bold", va="center",
-                clip_on=True,
+                begin + 0.004 * width, 1.5, _shown(track), color=TEXT, size=11, weight="bold",
+                va="center", clip_on=True, parse_math=False,
             )  # fmt: skip
 
 
@@ -180,10 +192,11 @@ def _chapters(plots: list[Axes], show: Show) -> None:
         if number % 2 == 0:
             for plot in plots:
                 plot.axvspan(begin, until, color="#8ca0dc", alpha=0.07, linewidth=0, zorder=0)
+        name = _shown(name)  # noqa: PLW2901
         words = name.replace(" ", "\n", 1) if until - begin < 0.09 * show.seconds else name
         plots[0].text(
             begin + 0.004 * show.seconds, top + 0.12, words, color=SOFT, size=10, va="bottom",
-            linespacing=0.95,
+            linespacing=0.95, parse_math=False,
         )  # fmt: skip
 
 
@@ -241,6 +254,11 @@ def _facts(show: Show) -> str:
     if version:
         parts.append(f"version {version}")
     return "   ".join(parts)
+
+
+def _shown(words: str) -> str:
+    """Words from a file: what has no shape of its own is drawn as a replacement character."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in words)
 
 
 def _step(show: Show) -> int:

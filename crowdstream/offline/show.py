@@ -36,6 +36,12 @@ MAX_EVENTS: Final = 50_000
 # Joints are for the drawn dancers of a page: 20 minutes of 40 people, 65 MB.
 MAX_JOINT_NUMBERS: Final = 16_500_000
 
+# Four months: what is later is no moment of a show.
+MAX_SECONDS: Final = 1e7
+
+LARGEST: Final = 1e9
+"""What is larger is a fault of whoever wrote it; the axes of a picture could not hold it."""
+
 # A recording that is appended to begins again at zero. Smaller steps back are disorder.
 RESTART_SECONDS: Final = 1.0
 
@@ -226,7 +232,7 @@ class _Rows:
             self.skipped += 1
             return
         t = _number(line.get("t")) if isinstance(line, dict) else math.nan
-        if not math.isfinite(t):
+        if not abs(t) <= MAX_SECONDS:  # NaN as well
             self.skipped += 1
         elif isinstance(line.get("event"), str):
             self._take_event(t, line)
@@ -371,11 +377,11 @@ def _aspect(value: object) -> float | None:
 
 
 def _number(value: object) -> float:
-    """A finite number as it is; NaN for everything else, so that nothing is invented."""
+    """A number that something can have as it is; NaN for everything else: nothing is invented."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return math.nan
     try:
         number = float(value)
     except OverflowError:
         return math.nan
-    return number if math.isfinite(number) else math.nan
+    return number if abs(number) <= LARGEST else math.nan

@@ -71,3 +71,25 @@ def test_picture_needs_no_pyplot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     """pyplot would look for a screen and hold the figure."""
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     assert a_picture(tmp_path, {"t": 0.0, "energy": 0.5}).any()
+
+
+def test_where_nobody_counted_the_others_have_the_room(tmp_path: Path) -> None:
+    """An empty panel would say that there was nobody; the loudness reaches to the foot instead."""
+    lines: list[dict[str, object]] = [{"t": i / 10, "energy": 0.5, "lufs": -14} for i in range(50)]
+    without = a_picture(tmp_path, *lines)
+    counted = a_picture(tmp_path, *[line | {"people": 3} for line in lines])
+    assert has(counted, "#266d6a")
+    foot = slice(860, 930)
+    assert not np.array_equal(without[foot], counted[foot])
+    assert not has(without, "#266d6a")
+
+
+@pytest.mark.parametrize("title", ["a\x1b[31m\x00b", "$x^{$", "Größe — 夜"])
+def test_any_title_can_be_drawn(title: str, tmp_path: Path) -> None:
+    """Terminal codes, formulas and letters that the font lacks: none of them ends the report."""
+    lines: list[dict[str, object]] = [
+        {"t": i, "energy": 0.5, "track": title, "section": title, "scene": title, "bpm": 120}
+        for i in range(20)
+    ]
+    show: dict[str, object] = {"t": 0, "event": "show", "command": title}
+    assert a_picture(tmp_path, show, *lines).any()
