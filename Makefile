@@ -38,7 +38,7 @@ system:
 
 test: $(if $(SYSTEM),system) $(VENV)/.dev
 	@rm -f .coverage .coverage.*
-	COVERAGE_PROCESS_START=$(CURDIR)/pyproject.toml $(RUN)/python -m coverage run -m pytest -q $(ARGS)
+	$(RUN)/python -m coverage run -m pytest -q $(ARGS)
 	@$(RUN)/python -m coverage combine -q
 	@$(RUN)/python -m coverage report --skip-covered --sort=cover --fail-under=80 | tail -n 45
 

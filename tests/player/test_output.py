@@ -280,7 +280,8 @@ async def test_the_music_reaches_the_card_whole_and_fades_at_the_end(
     assert len(heard)
     assert heard[-1] - heard[0] > 3 * 44100
     assert level.max() < 10 ** (-1 / 20)
-    assert np.diff(heard).max() < 0.05 * 44100
+    before_the_fade = heard[heard < heard[-1] - 0.3 * 44100]
+    assert np.diff(before_the_fade).max() < 0.05 * 44100
     last = sound[: heard[-1]][-int(0.05 * 44100) :]
     middle = sound[heard[0] : heard[0] + 3 * 44100]
     assert np.abs(last).max() < 0.5 * np.abs(middle).max()
