@@ -38,7 +38,7 @@ system:
 
 test: $(if $(SYSTEM),system) $(VENV)/.dev
 	@rm -f .coverage .coverage.*
-	$(RUN)/python -m coverage run -m pytest -q $(ARGS)
+	$(RUN)/python -m coverage run -m pytest -q -n 2 --dist loadfile $(ARGS)
 	@$(RUN)/python -m coverage combine -q
 	@$(RUN)/python -m coverage report --skip-covered --sort=cover --fail-under=80 | tail -n 45
 

@@ -373,6 +373,9 @@ class FanOut(Generic[T]):
                     await edge.send(packet)
                 except ChannelClosed:
                     continue  # this reader left while we waited; the others still want it
+                except asyncio.CancelledError:
+                    packet.release()  # it never got in
+                    raise
         finally:
             packet.release()
         if self._traffic is not None:

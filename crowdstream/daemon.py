@@ -25,11 +25,14 @@ from crowdstream.offload import Offload
 from crowdstream.packets import Energy, Playing
 from crowdstream.plan import Plan
 from crowdstream.stage import Places
-from crowdstream.status import StageState, StateChange, Status
+from crowdstream.status import ChainState, StageState, StateChange, Status
 from crowdstream.supervisor import Supervisor
 
 LOOP_LAG_SECONDS: Final = 1.0
 """A loop that is later than this is not well, and the watchdog is not fed."""
+
+PLAYER_SILENT_SECONDS: Final = 8.0
+"""A running player tells ten times a second, and its stage kills one that is silent for three."""
 
 STATUS_SECONDS: Final = 1.0
 LINE_SECONDS: Final = 0.25
@@ -50,11 +53,13 @@ async def run(
     runtime: Path | None = None,
     seconds: float | None = None,
     draw: Draw | None = None,
+    on_stopping: Callable[[], None] | None = None,
 ) -> Status:
     """Run the plan until `stop` is set, or for so many `seconds`, or until its sources end.
 
     Tells systemd when the music plays, feeds the watchdog while this loop and the player live,
-    and writes `status.json` into `runtime` once a second for `crowdstream doctor`.
+    and writes `status.json` into `runtime` once a second for `crowdstream doctor`. Calls
+    `on_stopping` when `seconds` have passed.
 
     Raises:
         StageFailed: a stage that had to work did not.
@@ -91,8 +96,12 @@ async def run(
         async with asyncio.TaskGroup() as services:
             around = [
                 services.create_task(_say_ready(supervisor, latest, log), name="ready"),
-                services.create_task(_feed_watchdog(supervisor, clock, log), name="watchdog"),
-                services.create_task(_stop_after(seconds, stop, supervisor, clock), name="timer"),
+                services.create_task(
+                    _feed_watchdog(supervisor, latest, clock, log), name="watchdog"
+                ),
+                services.create_task(
+                    _stop_after(seconds, stop, supervisor, clock, on_stopping), name="timer"
+                ),
             ]
             if runtime is not None:
                 around.append(
@@ -132,33 +141,45 @@ async def _say_ready(supervisor: Supervisor, latest: Latest, log: Any) -> None:
         await asyncio.sleep(STATUS_SECONDS)
 
 
-async def _feed_watchdog(supervisor: Supervisor, clock: Clock, log: Any) -> None:
+async def _feed_watchdog(supervisor: Supervisor, latest: Latest, clock: Clock, log: Any) -> None:
     """Feed it from this loop, so that a loop that hangs starves it; never because of an eye."""
     period = systemd.watchdog_seconds()
     if period is None:
         return
     every = min(period / 3.0, LOOP_LAG_SECONDS)
+    player = next((stage.name for stage in supervisor.plan.stages if stage.use == PLAYER), None)
+    heard_at = clock.now()
     while True:
         due = clock.now() + every
         await clock.sleep(every)
-        late = clock.now() - due
-        player = supervisor.status().stage(PLAYER)
-        # The supervisor opening it again counts as alive: that is its reopen routine.
-        player_lives = player is None or player.state is not StageState.FAILED
-        if late < LOOP_LAG_SECONDS and player_lives:
+        now = clock.now()
+        state = supervisor.status().stage(player) if player is not None else None
+        if state is None or state.state is not StageState.RUNNING:
+            heard_at = now  # opening, or being made anew: that is its reopen routine
+        elif latest.get(Playing) is not None and (state.since_sent_seconds or 0.0) < every:
+            heard_at = now
+        lives = now - heard_at < PLAYER_SILENT_SECONDS
+        if now - due < LOOP_LAG_SECONDS and lives:
             systemd.watchdog()
         else:
-            log.error("watchdog_not_fed", late_seconds=round(late, 2), player_lives=player_lives)
+            log.error("watchdog_not_fed", late_seconds=round(now - due, 2), player_lives=lives)
 
 
 async def _stop_after(
-    seconds: float | None, stop: asyncio.Event, supervisor: Supervisor, clock: Clock
+    seconds: float | None,
+    stop: asyncio.Event,
+    supervisor: Supervisor,
+    clock: Clock,
+    on_stopping: Callable[[], None] | None,
 ) -> None:
     if seconds is None:
         return
     await supervisor.started.wait()
     await clock.sleep(seconds)
-    stop.set()
+    if supervisor.status().state is not ChainState.STOPPING:  # a second signal would be a hard one
+        stop.set()
+        if on_stopping is not None:
+            on_stopping()
 
 
 async def _write_status(
@@ -180,14 +201,22 @@ async def _write_status(
                 await offload(write)
             await clock.sleep(STATUS_SECONDS)
     finally:
+        # On the same thread, after whatever it is still writing.
+        with contextlib.suppress(asyncio.CancelledError, OSError):
+            await offload(target.unlink, missing_ok=True)
         offload.close()
-        target.unlink(missing_ok=True)
 
 
 async def _draw(supervisor: Supervisor, latest: Latest, draw: Draw, clock: Clock) -> None:
-    while True:
-        draw(supervisor.status(), latest.get(Energy), latest.get(Playing))
-        await clock.sleep(LINE_SECONDS)
+    """On a thread: a terminal that is held with Ctrl-S, or gone, stops nothing but itself."""
+    offload = Offload("line")
+    try:
+        while True:
+            with contextlib.suppress(OSError, ValueError):
+                await offload(draw, supervisor.status(), latest.get(Energy), latest.get(Playing))
+            await clock.sleep(LINE_SECONDS)
+    finally:
+        offload.close()
 
 
 def status_sentence(status: Status, latest: Latest) -> str:

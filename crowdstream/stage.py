@@ -74,7 +74,7 @@ class Context:
     """A structlog logger bound to the name: `log.info("camera_opened", device=...)`."""
 
     clock: Clock
-    """Live the machine's; offline one that stands still, for there time comes with packets."""
+    """The machine's. Offline it is no stage's business: there time comes with the packets."""
 
     places: Places
     controls: Controls

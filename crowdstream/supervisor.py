@@ -77,7 +77,6 @@ class Supervisor:
         self._grace = grace_seconds
         self._state = ChainState.STARTING
         self._changes: deque[StateChange] = deque(maxlen=20)
-        self._stopping = False
         channels: dict[str, list[tuple[str, Channel[Packet]]]] = {s.name: [] for s in plan.stages}
         for stage in plan.stages:
             for edge in stage.edges:
@@ -142,7 +141,8 @@ class Supervisor:
         """How everything is, now."""
         now = self._clock.now()
         state = self._state
-        unwell = (StageState.RESTARTING, StageState.FAILED)
+        # Once the chain runs, a stage that opens is one that had failed.
+        unwell = (StageState.OPENING, StageState.RESTARTING, StageState.FAILED)
         if state is ChainState.RUNNING and any(k.state in unwell for k in self._keepers.values()):
             state = ChainState.DEGRADED
         return Status(
@@ -286,7 +286,7 @@ class _Keeper:
 
     async def _live(self) -> None:
         """One life of the stage's object."""
-        self._say(StageState.OPENING)
+        self._say(StageState.OPENING, self.why)
         stage = self._planned.stage(self._planned.config, self.context)
         self._stuck = ""
         try:

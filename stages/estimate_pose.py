@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 EXPECTED_SIZE: Final = (1280, 720)
 """Width and height that the model is made ready for before the first picture comes."""
 
+_seen_sizes: dict[str, tuple[int, int]] = {}
+# The size of the pictures that a stage of this name got last, from one of its lives to the next.
+
 READY_SECONDS: Final = 60.0
 """Opening and compiling a model takes one second here, and ten on a small machine."""
 
@@ -93,7 +96,7 @@ class EstimatePose(Stage[Frame, People]):
         self._own: Slots | None = None
         """One slot for pictures that do not lie in shared memory."""
 
-        self._size: tuple[int, int] = EXPECTED_SIZE
+        self._size: tuple[int, int] = _seen_sizes.get(context.name, EXPECTED_SIZE)
         self._last_look = -np.inf
         self._epoch: int | None = None
         # Live, a stage that was started again must not give a number that it gave before.
@@ -178,6 +181,8 @@ class EstimatePose(Stage[Frame, People]):
         height, width = frame.picture.shape[:2]
         if (width, height) != self._size:
             # Compiling for a new size takes a second, which is no reason to kill the child.
+            # Should the supervisor lose patience first, the next life is made ready for this size.
+            _seen_sizes[self.context.name] = (width, height)
             await worker.call({"op": "prepare", "size": [width, height]}, deadline=READY_SECONDS)
             self._size = (width, height)
         lent = _place_of(frame)

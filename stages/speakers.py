@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, field_validator
 
 from crowdstream.channel import Inbox, Outbox, WhenFull
-from crowdstream.errors import WorkerError
+from crowdstream.errors import ChannelClosed, WorkerError
 from crowdstream.packets import Mix, Playing, Tick
 from crowdstream.player.facts import playing_of
 from crowdstream.player.rules import RulesSettings
@@ -134,7 +135,7 @@ class Speakers(Stage[Mix, Playing]):
     async def close(self) -> None:
         """End the player; it fades out first."""
         if self._player is not None:
-            await self._player.stop(grace=FADE_SECONDS)
+            await self._player.stop(grace=FADE_SECONDS + self._config.ring_seconds)
 
     async def _pass_on(self, facts: dict[str, Any], outbox: Outbox[Playing]) -> None:
         why = str(facts.get("why_silent") or "")
@@ -149,7 +150,8 @@ class Speakers(Stage[Mix, Playing]):
         except (TypeError, KeyError) as error:
             raise WorkerError(f"the player said what nobody understands: {error}") from error
         if playing.events or self.context.clock.now() - playing.captured_at < STALE_SECONDS:
-            await outbox.send(playing)
+            with contextlib.suppress(ChannelClosed):  # the music needs no listener
+                await outbox.send(playing)
 
     def _silence(self, why: str) -> None:
         if not self._silent_because:

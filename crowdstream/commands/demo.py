@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,11 +58,11 @@ def run(arguments: argparse.Namespace) -> int:
     builtin_library(places.cache / "music", progress=composing)
     shown = [-1.0]
 
-    def look(energy: Energy | None, playing: Playing | None, share: float) -> None:
+    def look(energy: Energy | None, playing: Playing | None, share: float | None) -> None:
         if line is not None:
             line.show(_sentence(energy, playing, share))
-        elif share >= shown[0] + 0.1:
-            shown[0] = share
+        elif _progress(playing, share) >= shown[0] + 0.1:
+            shown[0] = _progress(playing, share)
             say(_sentence(energy, playing, share))
 
     settings = DemoSettings(
@@ -94,11 +95,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def five_lines(result: DemoResult, out: Path) -> list[str]:
     """What happened, in five lines."""
-    answer = (
-        f"the music answered within {result.answer_seconds:.1f} s"
-        if result.answer_seconds is not None
-        else "the music had nothing to answer"
-    )
+    if result.answer_seconds is None:
+        answer = "the crowd never rose, and the music had nothing to answer"
+    elif math.isinf(result.answer_seconds):
+        answer = "the music did not answer within 30 s"
+    else:
+        answer = f"the music answered within {result.answer_seconds:.1f} s"
     lufs = "unknown" if result.integrated_lufs is None else f"{result.integrated_lufs:.1f} LUFS"
     minutes, seconds = divmod(int(result.peak_at), 60)
     return [
@@ -110,8 +112,16 @@ def five_lines(result: DemoResult, out: Path) -> list[str]:
     ]
 
 
-def _sentence(energy: Energy | None, playing: Playing | None, share: float) -> str:
-    parts = [f"{share:4.0%}"]
+def _progress(playing: Playing | None, share: float | None) -> float:
+    """How far it is: a share, or, where the length is not known, tenths of minutes."""
+    if share is not None:
+        return share
+    return playing.captured_at / 60.0 if playing is not None else 0.0
+
+
+def _sentence(energy: Energy | None, playing: Playing | None, share: float | None) -> str:
+    at = playing.captured_at if playing is not None else 0.0
+    parts = [f"{share:4.0%}" if share is not None else f"{at:.0f} s"]
     if energy is not None:
         people = "?" if energy.people is None else str(energy.people)
         parts.append(f"{people} people")
@@ -127,7 +137,9 @@ def _sentence(energy: Energy | None, playing: Playing | None, share: float) -> s
 
 
 def _command(arguments: argparse.Namespace) -> str:
-    words = ["crowdstream", "demo", f"--seed {arguments.seed}", f"--seconds {arguments.seconds:g}"]
+    words = ["crowdstream", "demo", f"--seed {arguments.seed}"]
     if arguments.video is not None:
         words.append(f"--video {arguments.video.name}")
+    else:
+        words.append(f"--seconds {arguments.seconds:g}")
     return " ".join(words)

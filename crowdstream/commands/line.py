@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shutil
 from typing import Final, TextIO
@@ -37,9 +38,10 @@ class LiveLine:
     def end(self) -> None:
         """Leave the last state standing and go to the next line."""
         if self._text:
-            self._stream.write("\n")
-            self._stream.flush()
             self._text = ""
+            with contextlib.suppress(OSError, ValueError):  # the terminal may be gone
+                self._stream.write("\n")
+                self._stream.flush()
 
     def beside(self, stream: TextIO) -> TextIO:
         """A stream for the log that first clears the live line."""

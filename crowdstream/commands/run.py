@@ -169,7 +169,7 @@ async def _main(
     def end(name: str) -> None:
         log.info("stop_asked", signal=name)
         stop.set()
-        _guard(config.health.grace_seconds + 2.0)
+        _guard(config.health.grace_seconds + 1.0)
 
     loop.add_signal_handler(signal.SIGTERM, end, "SIGTERM")
     loop.add_signal_handler(signal.SIGINT, end, "SIGINT")
@@ -177,6 +177,7 @@ async def _main(
     await run_daemon(
         plan, stop, places=places_of(config), log=log, health=config.health, runtime=runtime,
         seconds=arguments.seconds, draw=line.draw if line is not None else None,
+        on_stopping=lambda: _guard(config.health.grace_seconds + 1.0),
     )  # fmt: skip
 
 

@@ -43,6 +43,8 @@ class Meter:
         self.taken = 0
         self.sent = 0
         self.dropped = 0
+        self._in_hand = False
+        self._taken_at: float | None = None
         self.busy_since: float | None = None
         """When it took the packet in hand; None while it waits, or while it hands on."""
         self.last_sent: float | None = None
@@ -52,13 +54,15 @@ class Meter:
 
     def on_asked(self, at: float) -> None:
         """It waits: well, however long."""
+        self._in_hand = False
         self._worked(at)
 
     def on_taken(self, packet: Packet, at: float) -> None:
         """It is busy from now on."""
         del packet
         self.taken += 1
-        self.busy_since = at
+        self._in_hand = True
+        self.busy_since = self._taken_at = at
 
     def on_sending(self, at: float) -> None:
         """It may be blocked by its reader: that is the reader's matter."""
@@ -68,6 +72,8 @@ class Meter:
         """It goes on with what it holds."""
         self.sent += 1
         self.last_sent = at
+        if self._in_hand:
+            self.busy_since = at
         if isinstance(packet, Energy):
             if packet.fresh_from is None:
                 return  # a tick has no picture whose age could be told
@@ -82,6 +88,8 @@ class Meter:
         self.dropped += 1
 
     def _worked(self, at: float) -> None:
-        if self.busy_since is not None:
-            self.work.add(at - self.busy_since)
-            self.busy_since = None
+        """The work at a packet ends with the first thing that is sent of it, or without any."""
+        if self._taken_at is not None:
+            self.work.add(at - self._taken_at)
+            self._taken_at = None
+        self.busy_since = None

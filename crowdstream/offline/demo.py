@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,9 @@ from crowdstream.plan import make_plan
 from crowdstream.recipe import find_recipe, with_source
 from crowdstream.stage import Places
 
-Look = Callable[["Energy | None", "Playing | None", float], None]
-"""Told of the show going by: the newest energy, what plays, and the share that is done."""
+Look = Callable[["Energy | None", "Playing | None", float | None], None]
+"""Told of the show going by: the newest energy, what plays, and the share that is done, where the
+length is known."""
 
 ONE_DECIBEL = 10 ** (1 / 20)
 
@@ -45,7 +47,8 @@ class DemoResult:
     peak_at: float
     peak_energy: float
     answer_seconds: float | None
-    """From the crowd's largest rise to the music being one decibel louder or a stem richer."""
+    """From the crowd's largest rise to the music being one decibel louder or a stem richer; None
+    where it never rose, infinite where the music did not answer within half a minute."""
 
     transitions: int
     integrated_lufs: float | None
@@ -55,7 +58,7 @@ class DemoResult:
 class _Watcher:
     """An observer that passes the newest on to whoever draws the line."""
 
-    def __init__(self, look: Look, seconds: float) -> None:
+    def __init__(self, look: Look, seconds: float | None) -> None:
         self._look = look
         self._seconds = seconds
         self._energy: Energy | None = None
@@ -65,7 +68,7 @@ class _Watcher:
         if isinstance(packet, Energy):
             self._energy = packet
         elif isinstance(packet, Playing):
-            share = min(1.0, packet.captured_at / self._seconds)
+            share = min(1.0, packet.captured_at / self._seconds) if self._seconds else None
             self._look(self._energy, packet, share)
         elif isinstance(packet, Frame) and self._energy is None:
             self._look(None, None, 0.0)
@@ -98,7 +101,7 @@ async def play_demo(
     else:
         overrides["drawn_crowd"] = {"seed": settings.seed, "seconds": settings.seconds}
     plan = make_plan(recipe, config, overrides=overrides)
-    watcher = _Watcher(look, settings.seconds)
+    watcher = _Watcher(look, None if settings.video else settings.seconds)
     await run_to_end(plan, places=places, log=log, observers=[watcher])
 
     say("the same music without the crowd…")
@@ -153,7 +156,7 @@ def answer_time(show: Show) -> float | None:
     """Seconds from the crowd's largest rise (over 4 s) to the music being audibly more.
 
     Audibly more: the sum of the stem gains of the louder deck grew by a decibel or by a stem.
-    None where nothing of the kind happened within 30 s.
+    None where the crowd never rose, infinite where nothing of the kind followed within 30 s.
     """
     step = 0.1
     energy = np.nan_to_num(show.energy)
@@ -168,12 +171,12 @@ def answer_time(show: Show) -> float | None:
     before = loud[begin]
     later = loud[begin : begin + int(30.0 / step)]
     more = np.nonzero(later >= max(before, 1e-3) * ONE_DECIBEL)[0]
-    return float(more[0] * step) if more.size else None
+    return float(more[0] * step) if more.size else math.inf
 
 
 def _loudest_gains(show: Show) -> Any:
-    """The sum of all gains of both decks, over time."""
-    return np.nansum(show.gains.reshape(show.gains.shape[0], -1), axis=1)
+    """The sum of the stem gains of the louder deck, over time."""
+    return np.nansum(show.gains, axis=2).max(axis=1)
 
 
 def loudness(path: Path) -> tuple[float | None, float]:

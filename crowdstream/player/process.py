@@ -384,17 +384,27 @@ class _Player:
         """Start the process that holds the card; when it is lost, kill it and start the next."""
         while not self._ending.is_set():
             started_at = time.monotonic()
-            card = Card(self._settings, self._ring)
             try:
-                self._say_silent(self._watch(card))
-            finally:
-                # Time goes on from where the card was; nothing is rendered twice or left out.
-                self._output = ""
-                self._ring.close()
-                card.end() if self._ending.is_set() else card.kill()
+                card = Card(self._settings, self._ring)
+            except OSError as error:
+                self._say_silent(f"no process for the sound card could be made: {error}")
+            else:
+                self._hold(card)
             self._looked.set()
             self._ending.wait(started_at + RESPAWN_SECONDS - time.monotonic())
         self._let_go.set()
+
+    def _hold(self, card: Card) -> None:
+        """One life of the card's process."""
+        try:
+            self._say_silent(self._watch(card))
+        except (ValueError, TypeError, KeyError) as error:
+            self._say_silent(f"the process that holds the sound card said nonsense: {error}")
+        finally:
+            # Time goes on from where the card was; nothing is rendered twice or left out.
+            self._output = ""
+            self._ring.close()
+            card.end() if self._ending.is_set() else card.kill()
 
     def _watch(self, card: Card) -> str:
         """Until the card is lost, or the end comes; why it is lost."""

@@ -17,7 +17,9 @@ def run(tmp_path: Path, warm_cache: Path) -> Iterator[Run]:
     """`run("--source", …)`: a daemon that plays; it is gone after the test."""
     running: list[Daemon] = []
 
-    def start(*arguments: str, name: str = "daemon", ready: bool = True, **environment: str) -> Daemon:
+    def start(
+        *arguments: str, name: str = "daemon", ready: bool = True, **environment: str
+    ) -> Daemon:
         daemon = Daemon(tmp_path / name, warm_cache, *arguments, **environment)
         running.append(daemon)
         if ready:

@@ -61,7 +61,7 @@ def test_a_click_is_heard_on_its_beat(bpm: float, beat: float) -> None:
     """Within a tenth of a sample, at any tempo of the leash and from anywhere in the track."""
     sound = played(CLICKS, bpm=bpm, quanta=100, beat=beat)[:, 0].astype(np.float64)
     per_beat = 60 * RATE / bpm
-    first = np.ceil(beat + 200 / per_beat)
+    first = np.ceil(beat + 450 / per_beat)  # past the fade of the first quantum
     at = (first - beat) * per_beat
     around = np.arange(int(at) - 150, int(at) + 150)
     energy = sound[around] ** 2

@@ -157,7 +157,9 @@ class Devices:
         ]
 
 
-def settings(device: str = "", host_api: str = "", channels: tuple[int, int] = (1, 2)) -> OutputSettings:
+def settings(
+    device: str = "", host_api: str = "", channels: tuple[int, int] = (1, 2)
+) -> OutputSettings:
     return OutputSettings(device, host_api, channels, 44100, 512)
 
 
@@ -196,7 +198,9 @@ def test_a_device_that_is_not_there_is_one_sentence(
 # ---- the player with a card that keeps time ------------------------------------------------------
 
 
-async def until(player: Worker, right: Callable[[dict[str, Any]], bool], seconds: float) -> dict[str, Any]:
+async def until(
+    player: Worker, right: Callable[[dict[str, Any]], bool], seconds: float
+) -> dict[str, Any]:
     """The first thing the player tells that is right."""
     async with asyncio.timeout(seconds):
         while True:
@@ -223,7 +227,9 @@ def a_player(server: JackServer, cache: Path, **settings: Any) -> Worker:
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 @needs_portaudio
-async def test_a_card_that_is_lost_and_comes_back(jack_of_its_own: JackServer, warm_cache: Path) -> None:
+async def test_a_card_that_is_lost_and_comes_back(
+    jack_of_its_own: JackServer, warm_cache: Path
+) -> None:
     """Noticed within 0.5 s, silent time goes on without a jump, sound again within 3 s."""
     player = a_player(jack_of_its_own, warm_cache)
     loop = asyncio.get_running_loop()

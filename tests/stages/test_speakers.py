@@ -42,7 +42,9 @@ class Player:
 
     def __init__(self, config: SpeakersConfig, folder: Path) -> None:
         self.log = SilentLog()
-        self.stage = Speakers(config, a_context("speakers", folder=folder, clock=CLOCK, log=self.log, offline=False))
+        self.stage = Speakers(
+            config, a_context("speakers", folder=folder, clock=CLOCK, log=self.log, offline=False)
+        )
         self.wishes: Channel[Packet] = Channel(1, WhenFull.DROP_OLDEST, name="wishes")
         self.heard: Channel[Packet] = Channel(64, WhenFull.DROP_OLDEST, name="heard")
         self._work: asyncio.Task[None] | None = None
@@ -86,7 +88,9 @@ def a_config(library: Path, **settings: Any) -> SpeakersConfig:
 
 
 @pytest.fixture
-async def player(library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Player]:
+async def player(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Player]:
     """No card of that name: it keeps time silently."""
     monkeypatch.setenv("JACK_NO_START_SERVER", "1")
     async with Player(a_config(library), tmp_path) as playing:
@@ -177,7 +181,9 @@ async def test_a_library_that_cannot_be_decoded_ends_the_player(tmp_path: Path) 
 
 def test_what_the_player_tells_becomes_the_packet_again() -> None:
     """Through JSON values and back, with decks and events."""
-    deck = DeckState(track="One", track_id="one", beat=3.5, section="groove", gains=(1.0, 0.5, 0.0, 0.0))
+    deck = DeckState(
+        track="One", track_id="one", beat=3.5, section="groove", gains=(1.0, 0.5, 0.0, 0.0)
+    )
     playing = Playing(
         seq=1, captured_at=2.0, sample=88200, beat=4.0, bar=1, bpm=120.0, bpm_wanted=121.0,
         drive=0.5, phrase=0, section="groove", track="One", next=None, bars_to_next=None,
