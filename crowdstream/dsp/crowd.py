@@ -48,6 +48,9 @@ NOBODY_AFTER_SECONDS: Final = 4.0
 """Flow that has seen nothing move for so long looks at an empty floor: two bars of standing
 still is no dance."""
 
+LEAST_TRUST: Final = 0.1
+"""Eyes that together trust themselves less than this have seen nothing."""
+
 BLIND_SECONDS: Final = 6.0
 """A blackout or a strobe is bridged for so long; then nobody knows any more."""
 
@@ -205,7 +208,7 @@ class CrowdMeter:
             speed += weight * self._motion_speed
             driving += weight * self._motion_speed
             trust = 1.0 - (1.0 - trust) * (1.0 - weight) if pose else self._motion_trust
-        if eyes and weights > 0.0:
+        if eyes and weights >= LEAST_TRUST:
             raw_speed = (speed + PRIOR * self._speed.value) / (weights + PRIOR)
             fair_speed = (driving + PRIOR * self._driving.value) / (weights + PRIOR)
             level = energy_of(self._speed.follow(raw_speed, at), self._anchors)

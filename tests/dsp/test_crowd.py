@@ -388,3 +388,10 @@ def test_joints_tell_the_eye_without_a_model_how_tall_people_are() -> None:
     height = float(np.median(torso_lengths(people))) * TORSO_TO_BODY
     see(told, lambda _: people)
     assert flow_later(told) == pytest.approx(2.0 * flow_later(untold), rel=0.05)
+
+
+def test_light_that_nobody_takes_for_people_is_no_energy() -> None:
+    """However hard it moves and however long it goes on."""
+    readings = flow(CrowdMeter(), 5.0, confidence=0.01, light="moving", seconds=20.0)
+    assert max(reading.level for reading in readings) < 0.02
+    assert readings[-1].confidence < 0.05
