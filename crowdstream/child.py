@@ -157,7 +157,7 @@ def serve() -> None:
     except CrowdstreamError as error:
         child.fail(error)
         sys.exit(1)
-    except Exception as error:  # noqa: BLE001  whatever it is, the owner is told
+    except Exception as error:  # whatever it is, the owner is told
         traceback.print_exc()
         what = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(": ")
         child.fail(WorkerError(f"the child failed: {what}"))

@@ -223,7 +223,7 @@ class Mask:
             if isinstance(value, BaseException):
                 return self.text(f"{type(value).__name__}: {value}")
             return self.text(str(value))
-        except Exception as error:  # noqa: BLE001  a broken __str__ must not take down who logs it
+        except Exception as error:  # a broken __str__ must not take down who logs it
             return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
 
     def fact(self, key: str, value: Any, depth: int = 0) -> Any:
@@ -532,7 +532,7 @@ class _Foreign(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             event = record.getMessage()
-        except Exception:  # noqa: BLE001  a library's wrong format string is not our fall
+        except Exception:  # a library's wrong format string is not our fall
             event = str(record.msg)
         name = logging.getLevelName(record.levelno).lower()
         level = name if name in LEVELS else "info"
@@ -554,7 +554,7 @@ def _exception_of(exc_info: Any) -> BaseException | None:
 def _traceback_of(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(error)).rstrip()
-    except Exception as second:  # noqa: BLE001  an exception whose own __str__ fails
+    except Exception as second:  # an exception whose own __str__ fails
         return f"{type(error).__name__} (its text cannot be shown: {type(second).__name__})"
 
 

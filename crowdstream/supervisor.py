@@ -253,7 +253,7 @@ class _Keeper:
                 except asyncio.CancelledError:
                     self._say(StageState.STOPPED)
                     raise
-                except Exception as error:  # noqa: BLE001  the one place that catches everything
+                except Exception as error:  # the one place that catches everything
                     self.tried.set()
                     self._inbox.let_go()
                     if self.stopping:

@@ -472,5 +472,5 @@ def _spawn_for_ever(jobs: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]
         job, future = jobs.get()
         try:
             future.set_result(job())
-        except BaseException as error:  # noqa: BLE001  handed to whoever waits
+        except BaseException as error:  # handed to whoever waits
             future.set_exception(error)

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         if name not in BENCHES:
             raise UsageError(f"no bench is called {name}{nearest(name, BENCHES)}")
     prepare_caches(places_of(Config()))
-    from crowdstream.offline.bench import spine  # noqa: PLC0415
+    from crowdstream.offline.bench import spine
 
     for name in arguments.name or BENCHES:
         rows = spine(say)

@@ -45,8 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     prepare_caches(places)
     configure_log("error", "console", sys.stderr)
     say("warming up (the first time this compiles and composes; later it is quick)…")
-    from crowdstream.music.compose import builtin_library  # noqa: PLC0415
-    from crowdstream.offline.demo import DemoSettings, play_demo  # noqa: PLC0415
+    from crowdstream.music.compose import builtin_library
+    from crowdstream.offline.demo import DemoSettings, play_demo
 
     line = LiveLine(sys.stderr) if sys.stderr.isatty() else None
 

@@ -183,8 +183,8 @@ async def _main(
 
 def _reload(arguments: argparse.Namespace, log: Any) -> None:
     """SIGHUP: check the configuration anew and say what became of it; the old one goes on."""
-    from crowdstream import systemd  # noqa: PLC0415
-    from crowdstream.clock import SystemClock  # noqa: PLC0415
+    from crowdstream import systemd
+    from crowdstream.clock import SystemClock
 
     systemd.reloading(int(SystemClock().now() * 1e6))
     try:

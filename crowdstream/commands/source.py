@@ -16,7 +16,7 @@ def source_of(uri: str, *, once: bool) -> tuple[str, dict[str, Any]]:
         UsageError: nothing that can be a source.
     """
     if uri.startswith("crowd:") or uri == "crowd":
-        from crowdstream.vision.drawn import parse_crowd  # noqa: PLC0415
+        from crowdstream.vision.drawn import parse_crowd
 
         return "drawn_crowd", dict(parse_crowd(uri))
     if re.match(r"^[a-z]+://", uri, re.IGNORECASE):

@@ -104,7 +104,7 @@ async def _run_chain() -> None:
 
 
 def _stages() -> tuple[Any, Any, Any, Any]:
-    from crowdstream.registry import load_stage  # noqa: PLC0415
+    from crowdstream.registry import load_stage
 
     context = a_context()
     made = [
@@ -224,7 +224,7 @@ def _ready_time(folder: Path) -> tuple[float, dict[str, float]]:
 
 def _memory(pid: int) -> dict[str, float]:
     """Proportional memory of the daemon and each of its children, in MB."""
-    import psutil  # noqa: PLC0415
+    import psutil
 
     found: dict[str, float] = {}
     for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:

@@ -132,7 +132,7 @@ async def play_demo(
 
 
 def _seconds_of(path: Path) -> float:
-    import soundfile  # noqa: PLC0415
+    import soundfile
 
     info = soundfile.info(path)
     return float(info.frames / info.samplerate)
@@ -181,9 +181,9 @@ def _loudest_gains(show: Show) -> Any:
 
 def loudness(path: Path) -> tuple[float | None, float]:
     """Integrated loudness in LUFS (None when too short or silent) and true peak in dBTP."""
-    import pyloudnorm  # noqa: PLC0415
-    import soundfile  # noqa: PLC0415
-    import soxr  # noqa: PLC0415
+    import pyloudnorm
+    import soundfile
+    import soxr
 
     sound, rate = soundfile.read(path, dtype="float32", always_2d=True)
     peak = 0.0
