@@ -395,3 +395,13 @@ def test_light_that_nobody_takes_for_people_is_no_energy() -> None:
     readings = flow(CrowdMeter(), 5.0, confidence=0.01, light="moving", seconds=20.0)
     assert max(reading.level for reading in readings) < 0.02
     assert readings[-1].confidence < 0.05
+
+
+def test_after_a_lost_camera_has_sunk_to_the_programme_it_begins_anew_from_what_it_sees() -> None:
+    """What was danced before the camera was lost is not remembered an hour later."""
+    meter = CrowdMeter()
+    flow(meter, 3.0, confidence=0.9, seconds=5.0)
+    for n in range(600):
+        meter.wait(5.0 + n / 20, 0.5)
+    back = flow(meter, 0.0, confidence=0.9, since=40.0, seconds=0.2)
+    assert back[-1].level < 0.1

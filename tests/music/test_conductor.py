@@ -402,3 +402,37 @@ def test_rules_that_cannot_be_are_refused(wrong: dict[str, float]) -> None:
     """With one sentence."""
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         Rules(**wrong)  # type: ignore[arg-type]
+
+
+def the_drop_of(night: Night) -> Said | None:
+    """The first time that a floor was lifted to the drop of the track that played."""
+    return next((said for said in night.events("drop") if "to_bar" in said.facts), None)
+
+
+@pytest.mark.parametrize("rise", range(9, 17))
+def test_a_floor_that_comes_up_gets_its_drop_on_the_next_phrase_line(rise: int) -> None:
+    """Whichever bar it comes up in; and with the stems that it asks for."""
+    rules = Rules(slope_up=1.0, slope_down=1.0, bars_per_track=64)
+    night = a_night(64, lambda bar: a_wish(0.9 if bar >= rise else 0.2), rules=rules)
+    lifted = the_drop_of(night)
+    assert lifted is not None
+    track, offset = night.place(lifted.bar)
+    assert (lifted.bar + offset) % 8 == 0
+    assert 0 <= lifted.bar - rise < 8
+    start = next(s for s in night.tracks if s[0] == lifted.bar)
+    assert track.section_at(lifted.bar + start[2]).name == "drop"
+    assert max(sum(gains.values()) for gains in night.heard[lifted.bar].values()) == 4.0
+
+
+def test_a_floor_that_rises_slowly_is_not_lifted() -> None:
+    """A drop is for a floor that comes up by itself, not for one that warms."""
+    night = a_night(120, lambda bar: a_wish(min(0.9, 0.3 + 0.006 * bar)))
+    assert the_drop_of(night) is None
+
+
+def test_a_floor_is_lifted_at_most_once_in_thirty_two_bars() -> None:
+    """A peak that never ends is none."""
+    night = a_night(200, lambda bar: a_wish(0.95 if bar % 16 >= 8 else 0.2))
+    lifts = [said.bar for said in night.events("drop") if "to_bar" in said.facts]
+    assert len(lifts) >= 2
+    assert min(b - a for a, b in pairwise(lifts)) >= 32
