@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -368,24 +366,6 @@ def test_noise_has_the_deviation_that_was_asked() -> None:
     noisy = Painter(320, 180, noise=8.0).paint(joints, ids, 0.0).astype(float)
     assert (noisy - clean).std() == pytest.approx(8.0, rel=0.15)
     assert (noisy - clean).mean() == pytest.approx(0.0, abs=0.3)
-
-
-@compiled
-def test_forty_people_take_at_most_ten_milliseconds() -> None:
-    """At 1280x720 on one core, the truth included."""
-    crowd, painter = Crowd(people=40, energy=0.6, seed=1), Painter(1280, 720, seed=1)
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    taken = []
-    try:
-        for k in range(30):
-            begin = time.thread_time()  # of this thread: neighbours on the machine do not count
-            truth = crowd.truth(k / 30.0)
-            painter.paint(truth.joints, truth.ids, k / 30.0)
-            taken.append(time.thread_time() - begin)
-    finally:
-        cv2.setNumThreads(threads)
-    assert np.median(taken) < 0.010
 
 
 @compiled
