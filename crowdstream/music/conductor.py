@@ -392,7 +392,9 @@ class Conductor:
 
     # ---- stems within a track --------------------------------------------------------------
 
-    def _rearrange(self, voice: Voice, bar: int, plan: Plan) -> None:
+    def _rearrange(
+        self, voice: Voice, bar: int, plan: Plan, *, may_come: Sequence[int] = range(4)
+    ) -> None:
         """Let stems come and go, on an 8-bar line of the track."""
         if self._newest.hold and not self._newest.panic:
             return
@@ -405,6 +407,8 @@ class Conductor:
             if on == voice.on[stem] or (
                 stayed < self._rules.min_stay_bars and not self._newest.panic
             ):
+                continue
+            if on and stem not in may_come:
                 continue
             voice.on[stem], voice.changed[stem] = on, bar
             line = _beat(bar)
@@ -560,6 +564,9 @@ class Conductor:
         # Sixteen bars only where the outgoing track still has them.
         bars = self._rules.overlap_bars if voice.bar(bar) + 16 <= voice.track.bars else PHRASE
         self.handover = Handover(incoming, bar, bar + PHRASE, bar + bars, to_drop)
+        # This line is one on which stems may come and go, and the next is eight bars away. The
+        # voice stays the outgoing track's until the swap; its pads only go, for they hand over.
+        self._rearrange(voice, bar, plan, may_come=(VOCALS,))
         half = _beat(bar + PHRASE // 2)
         plan.orders += [
             Start(incoming.deck, track, incoming.offset),
