@@ -44,7 +44,9 @@ class Programme(BaseModel):
         (),
         description="Local time, tempo in BPM and intensity 0..1, in the order of the night.",
     )
-    closes: str | None = Field(None, description='When the night ends, like "05:00".')
+    closes: str | None = Field(
+        None, description='When the night ends, like "05:00"; checked, nothing acts on it yet.'
+    )
     bpm: float = Field(112.0, ge=60, le=180, description="Tempo where there are no points.")
     intensity: float = Field(0.5, ge=0, le=1, description="Intensity where there are no points.")
 

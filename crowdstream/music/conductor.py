@@ -237,6 +237,7 @@ class Conductor:
         self._skip_asked = False
         self._held_since: int | None = None
         self._lifted_at = -(10**9)
+        self._opens_again_at = -1
         self._broken: set[str] = set()
         self._leave_lines = {
             track.id: _leave_lines(track, rules.overlap_bars) for track in self._tracks
@@ -336,6 +337,9 @@ class Conductor:
         self._drives.append(self._newest.drive)
         if self.voice is None:
             self._begin(bar, bpm, ready, plan)
+        elif bar == self._opens_again_at and self._may_open_again(bar):
+            if not self._lift(bar, plan):
+                self._open_again(bar, plan)
         elif self.handover is not None:
             # The deck that is left is free a bar later: nothing else begins at this line.
             self._continue(bar, plan)
@@ -359,9 +363,11 @@ class Conductor:
             return
         if track is None or not ready:
             return
-        # An empty floor hears an inviting track: eight bars of its intro lead into the groove.
-        entry = self._entry(track, to_drop=False)
+        # An empty floor hears an inviting track, not the way into one: it begins in the groove,
+        # whose first phrase is heard twice, as long as the intro and it would have been.
+        entry = min(self._entry(track, to_drop=False) + PHRASE, track.bars - PHRASE)
         voice = self._voice(0, track, bar, entry)
+        self._opens_again_at = bar + PHRASE
         plan.orders.append(Start(0, track, voice.offset))
         for stem in self._wished_stems():
             voice.on[stem] = True
@@ -373,6 +379,20 @@ class Conductor:
             Said(bar, "start", f"the tempo of the programme is {self._rules.programme_bpm:g} BPM",
                  {"to": track.id, "title": track.title})
         )  # fmt: skip
+
+    def _may_open_again(self, bar: int) -> bool:
+        """Nobody wants anything else at this line."""
+        asked = self._skip_asked or self._newest.hold or self._newest.panic
+        return not asked and self.leave_bar != bar
+
+    def _open_again(self, bar: int, plan: Plan) -> None:
+        """The first track's first phrase, once more."""
+        voice = self.voice
+        assert voice is not None
+        self._rearrange(voice, bar, plan)
+        again = self._replace(voice, voice.track, bar, voice.bar(bar) - PHRASE, 0.05, plan)
+        again.since = voice.since
+        self.voice = again
 
     def _now_playing(self, voice: Voice) -> None:
         self.voice, self.handover = voice, None
@@ -458,9 +478,11 @@ class Conductor:
         """Choose the next track and the line to leave on, as long as neither is settled."""
         voice = self.voice
         assert voice is not None
-        track_bar = voice.bar(bar)
+        # Until the first phrase of a night is heard a second time, it is already known to be.
+        offset = voice.offset - (PHRASE if bar < self._opens_again_at else 0)
+        track_bar = bar + offset
         lines = self._leave_lines[voice.track.id]
-        heard_enough = voice.bar(voice.since) + self._rules.bars_per_track - PHRASE
+        heard_enough = voice.since + offset + self._rules.bars_per_track - PHRASE
         if self._drive_has_changed(bar):
             heard_enough = track_bar
         if self._skip_asked:
@@ -471,7 +493,7 @@ class Conductor:
         if self._newest.hold or self._newest.panic or line is None:
             self.leave_bar = None
             return
-        self.leave_bar = line - voice.offset
+        self.leave_bar = line - offset
         settled = (
             self.next is not None
             and self.next.id not in self._broken

@@ -192,7 +192,7 @@ def _chapters(plots: list[Axes], show: Show) -> None:
         if number % 2 == 0:
             for plot in plots:
                 plot.axvspan(begin, until, color="#8ca0dc", alpha=0.07, linewidth=0, zorder=0)
-        name = _shown(name)  # noqa: PLW2901
+        name = _shown(name)
         words = name.replace(" ", "\n", 1) if until - begin < 0.09 * show.seconds else name
         plots[0].text(
             begin + 0.004 * show.seconds, top + 0.12, words, color=SOFT, size=10, va="bottom",

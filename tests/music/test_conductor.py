@@ -246,7 +246,9 @@ def test_a_track_is_heard_for_as_long_as_the_rules_say() -> None:
         night = a_night(
             500, lambda _: a_wish(0.4), rules=Rules(slope_up=1, slope_down=1, bars_per_track=bars)
         )
-        heard = [later + 8 - earlier for (earlier, _, _), (later, _, _) in pairwise(night.tracks)]
+        heard = [
+            later + 8 - earlier for (earlier, _, _), (later, _, _) in pairwise(night.changes())
+        ]
         assert min(heard) >= bars
 
 
@@ -432,7 +434,27 @@ def test_a_floor_that_rises_slowly_is_not_lifted() -> None:
 
 def test_a_floor_is_lifted_at_most_once_in_thirty_two_bars() -> None:
     """A peak that never ends is none."""
-    night = a_night(200, lambda bar: a_wish(0.95 if bar % 16 >= 8 else 0.2))
+    night = a_night(200, lambda bar: a_wish(0.95 if bar % 24 >= 12 else 0.2))
     lifts = [said.bar for said in night.events("drop") if "to_bar" in said.facts]
     assert len(lifts) >= 2
     assert min(b - a for a, b in pairwise(lifts)) >= 32
+
+
+def test_a_night_begins_in_a_groove_with_all_that_is_wished() -> None:
+    """An inviting track, not the way into one; and its first phrase is heard twice."""
+    night = a_night(40, lambda _: a_wish(0.5))
+    (first, track, offset), (again, same, back) = night.tracks[:2]
+    assert track.section_at(first + offset).name == "groove"
+    assert (same, again - first, back + again) == (track, 8, offset + first)
+    assert night.heard[0] == {0: dict.fromkeys(range(4), 1.0)}
+    assert night.changes()[1][0] == 16
+
+
+def test_the_voice_may_come_on_the_line_on_which_a_transition_begins() -> None:
+    """It need not wait for the next track; and there are never two."""
+    night = a_night(40, lambda bar: a_wish(0.4 if bar < 12 else 0.6))
+    transition = night.events("transition")[0].bar
+    came = [said.bar for said in night.events("stem_in") if said.facts["stem"] == "vocals"]
+    assert transition in came
+    for decks in night.heard:
+        assert sum(gains[VOCALS] > 0 for gains in decks.values()) <= 1

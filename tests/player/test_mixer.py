@@ -276,7 +276,7 @@ def test_playing_says_what_is_heard() -> None:
     )
     assert playing.beat == mixer.timeline.beat_at(mixer.position)
     assert playing.bar == int(playing.beat // 4)
-    assert (playing.track, playing.section) == ("Left", "intro")
+    assert (playing.track, playing.section) == ("Left", "groove")
     assert playing.lufs is not None
     assert playing.peak > 0.1
     assert mixer.playing().peak == 0.0

@@ -258,13 +258,22 @@ async def test_a_card_that_is_lost_and_comes_back(
 async def test_the_music_reaches_the_card_whole_and_fades_at_the_end(
     jack: JackServer, warm_cache: Path
 ) -> None:
-    """From the first sample to the last: no hole, no clipping, no end in mid-air.
+    """From the first sample to the last: no gap of 50 ms, no clipping, no end in mid-air.
 
-    What the machine made the server lose is not the player's: PortAudio counts it too, so the
-    recording is judged by its silences only.
+    A busy machine may make the server lose a block, which is not the player's doing: of three
+    recordings the best counts. None may have a hole.
     """
+    longest: list[float] = []
+    while len(longest) < 3 and (not longest or min(longest) >= 0.05):
+        longest.append(await _longest_gap(jack, warm_cache))
+    assert min(longest) < 0.05
+    assert max(longest) < 0.3
+
+
+async def _longest_gap(jack: JackServer, cache: Path) -> float:
+    """Seconds of silence within a recording of some seconds; its level and end are judged here."""
     with jack.recording(60.0) as recording:
-        player = a_player(jack, warm_cache, rules={"fade_in_seconds": 0.0})
+        player = a_player(jack, cache, rules={"fade_in_seconds": 0.0})
         try:
             await player.start()
             await until(player, lambda f: f["sample"] > 4 * 44100, 30.0)
@@ -276,12 +285,11 @@ async def test_the_music_reaches_the_card_whole_and_fades_at_the_end(
     assert len(heard)
     assert heard[-1] - heard[0] > 3 * 44100
     assert level.max() < 10 ** (-1 / 20)
-    before_the_fade = heard[heard < heard[-1] - 0.3 * 44100]
-    # A busy machine may make the server lose a block or two; a player that stops loses far more.
-    assert np.diff(before_the_fade).max() < 0.3 * 44100
     last = sound[: heard[-1]][-int(0.05 * 44100) :]
     middle = sound[heard[0] : heard[0] + 3 * 44100]
     assert np.abs(last).max() < 0.5 * np.abs(middle).max()
+    before_the_fade = heard[heard < heard[-1] - 0.3 * 44100]
+    return float(np.diff(before_the_fade).max() / 44100)
 
 
 def _with(**environment: str) -> dict[str, str]:
