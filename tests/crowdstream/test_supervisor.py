@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -240,3 +241,50 @@ async def test_stages_open_from_the_last_to_the_first(tmp_path: Path) -> None:
     await supervisor.run(asyncio.Event())
     assert Noting.noted[:2] == ["open second", "open first"]
     assert sorted(Noting.noted[2:]) == ["close first", "close second"]
+
+
+class Borrowing(Source[Frame]):
+    """Sends one picture whose memory is counted, and then waits."""
+
+    holders: ClassVar[int] = 0
+
+    def retain(self) -> None:
+        type(self).holders += 1
+
+    def release(self) -> None:
+        type(self).holders -= 1
+
+    async def run(self, outbox: Outbox[Frame]) -> None:
+        type(self).holders = 1
+        await outbox.send(replace(a_frame(0, at=self.context.clock.now()), lease=self))
+        await asyncio.sleep(3600)
+
+
+class Dropping(Sink[Packet]):
+    """Fails at once with the packet in its hand, and then opens no more."""
+
+    lives: ClassVar[int] = 0
+
+    async def open(self) -> None:
+        type(self).lives += 1
+        if self.lives > 1:
+            await asyncio.sleep(3600)
+
+    async def run(self, inbox: Inbox[Any]) -> None:
+        async for _ in inbox:
+            raise OSError("it slipped")
+
+
+async def test_what_a_failed_stage_held_is_free_before_it_is_made_anew(tmp_path: Path) -> None:
+    """A slot of the camera's is not lost for as long as somebody else is not well."""
+    Dropping.lives = 0
+    supervisor = a_supervisor(tmp_path, {"use": f"{HERE}:Borrowing"}, {"use": f"{HERE}:Dropping"})
+    stop = asyncio.Event()
+    running = asyncio.create_task(supervisor.run(stop))
+    async with asyncio.timeout(5):
+        while Dropping.lives < 2:
+            await asyncio.sleep(0.01)
+    assert Borrowing.holders == 0
+    stop.set()
+    async with asyncio.timeout(2):
+        await running

@@ -49,10 +49,11 @@ def flow(
     light: str = "steady",
     since: float = 0.0,
     seconds: float = 6.0,
+    intensity: float = 0.5,
 ) -> list[Reading]:
     """What the eye for motion makes the meter say."""
     return [
-        meter.take_motion(speed, confidence, light, at=since + n / FPS, intensity=0.5)
+        meter.take_motion(speed, confidence, light, at=since + n / FPS, intensity=intensity)
         for n in range(round(seconds * FPS))
     ]
 
@@ -405,3 +406,15 @@ def test_after_a_lost_camera_has_sunk_to_the_programme_it_begins_anew_from_what_
         meter.wait(5.0 + n / 20, 0.5)
     back = flow(meter, 0.0, confidence=0.9, since=40.0, seconds=0.2)
     assert back[-1].level < 0.1
+
+
+def test_where_nothing_has_moved_for_a_while_the_programme_plays_also_without_a_model() -> None:
+    """Flow that trusts itself sees an empty floor, not a crowd that asks for less than that."""
+    never = flow(CrowdMeter(), 0.0, confidence=0.9, seconds=10.0, intensity=0.6)
+    assert min(reading.drive for reading in never) > 0.59
+    meter = CrowdMeter()
+    danced = flow(meter, 1.5, confidence=0.9, seconds=10.0, intensity=0.3)
+    left = flow(meter, 0.0, confidence=0.9, since=10.0, seconds=25.0, intensity=0.3)
+    assert danced[-1].drive > 0.5
+    assert min(reading.drive for reading in left) < 0.2
+    assert abs(left[-1].drive - 0.3) < 0.02
