@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import shutil
 import tempfile
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -48,9 +50,9 @@ def a_context(
     log: Any = None,
     places: Places | None = None,
 ) -> Context:
-    """A context for one stage; `folder` holds its cache, state and models."""
+    """A context for one stage; `folder` holds its cache, state and models (none: one that goes)."""
     if places is None:
-        root = folder if folder is not None else Path(tempfile.mkdtemp(prefix="crowdstream-"))
+        root = folder if folder is not None else _passing_folder()
         places = Places(cache=root / "cache", state=root / "state", models=root / "models")
     controls = Controls()
     if stage_class is not None:
@@ -64,6 +66,13 @@ def a_context(
         offload=Offload(name),
         offline=offline,
     )
+
+
+def _passing_folder() -> Path:
+    """A new folder that is gone when the process is."""
+    folder = Path(tempfile.mkdtemp(prefix="crowdstream-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 async def run_stage(stage: AnyStage, packets: Sequence[Packet] = ()) -> list[Packet]:
