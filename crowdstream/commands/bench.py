@@ -12,10 +12,9 @@ from typing import Any
 from crowdstream.commands import add_json, print_json, say, subcommand
 from crowdstream.config import Config, places_of
 from crowdstream.errors import UsageError
+from crowdstream.offline.bench import BENCHES, run_bench
 from crowdstream.settings import nearest
 from crowdstream.warm import prepare_caches
-
-BENCHES = ("spine",)
 
 
 def add(subcommands: Any) -> None:
@@ -34,10 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
         if name not in BENCHES:
             raise UsageError(f"no bench is called {name}{nearest(name, BENCHES)}")
     prepare_caches(places_of(Config()))
-    from crowdstream.offline.bench import spine
-
     for name in arguments.name or BENCHES:
-        rows = spine(say)
+        rows = run_bench(name, say)
         result = {"bench": name, "machine": machine(), "rows": rows}
         if arguments.json:
             print_json(result)
