@@ -13,7 +13,7 @@ from crowdstream.packets import Frame, People, Tick
 from crowdstream.slots import SlotLease, Slots
 from crowdstream.stage import Context, Intake, Stage, StageConfig
 from crowdstream.vision.identity import Identities
-from crowdstream.vision.model import Detections
+from crowdstream.vision.decode import Detections
 from crowdstream.vision.pose_child import MOST_SLOTS, TARGET, arguments_of
 from crowdstream.worker import Worker
 

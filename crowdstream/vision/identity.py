@@ -19,7 +19,7 @@ from crowdstream.vision.skeleton import HIPS, SEEN, SHOULDERS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from crowdstream.vision.model import Detections
+    from crowdstream.vision.decode import Detections
 
 MEMORY_SECONDS: Final = 0.5
 """A person who is not seen for longer gets a new number when they come back."""

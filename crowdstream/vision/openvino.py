@@ -8,6 +8,7 @@ hold a person. Before the cut is trusted, cut and whole are run on the same pict
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -15,32 +16,35 @@ import openvino
 import openvino.properties
 import openvino.properties.device
 import openvino.properties.hint
-from openvino import opset13
 
 from crowdstream.errors import MediaError
-from crowdstream.vision.model import (
-    CHANNELS,
-    STRIDES,
+from crowdstream.models.outline import CHANNELS, check_output_shape, first_line, read_outline
+from crowdstream.vision.decode import (
     Detections,
-    Letterbox,
-    Precision,
     anchors,
-    check_output_shape,
     decode_heads,
     decode_whole,
     detections_of,
     logit,
+    people_of_heads,
     surest,
 )
-from crowdstream.vision.onnx import first_line, read_outline
+from crowdstream.vision.graph import (
+    find_heads,
+    forget_size,
+    is_quantised,
+    reshaped,
+    sizes_of,
+    take_out_rounding,
+    wave_picture,
+)
+from crowdstream.vision.letterbox import STRIDES, Letterbox
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crowdstream.models import LoadedModel
-
-_HEADS: Final = (64, 1, 51)
-# Channels of the three heads: distributions of four sides, score, key points.
+    from crowdstream.vision.model import Device, Precision
 
 _SAME_PIXELS: Final = 0.05
 _SAME_SHARE: Final = 1e-3
@@ -64,18 +68,31 @@ class OpenVinoPose:
     """A pose model compiled by OpenVINO for this processor."""
 
     def __init__(
-        self, loaded: LoadedModel, *, threads: int, precision: Precision, min_score: float
+        self,
+        loaded: LoadedModel,
+        *,
+        threads: int,
+        precision: Precision,
+        min_score: float,
+        device: Device = "cpu",
     ) -> None:
-        """Read and check the graph; compiling waits for `prepare`. Raises MediaError."""
+        """Read and check the graph; compiling waits for `prepare`. Raises MediaError.
+
+        A device that is not here is replaced by the processor, and `facts` says so.
+        """
         self._name = loaded.name
         self._min_score = min_score
         self._threads = threads
         self._core = openvino.Core()
-        self._precision = self._choose(precision)
+        self._device, self._instead = self._find_device(device)
         if loaded.form == "onnx":
             read_outline(loaded.name, loaded.model)  # refuses weights in other files
         self._whole = self._read(loaded)
         self._make_static()
+        self._quantised = is_quantised(self._whole)
+        if self._quantised and precision not in ("auto", "int8"):
+            self._quantised = not take_out_rounding(self._whole)
+        self._precision = self._choose(precision)
         self._height, self._width = (int(size) for size in self._whole.inputs[0].shape[2:])
         self._why_whole = ""
         self._cut = self._try_cut()
@@ -83,15 +100,43 @@ class OpenVinoPose:
         self._newest: _Compiled | None = None
 
     @property
+    def precision(self) -> str:
+        """What it computes in: `int8`, `bf16`, `f16` or `f32`."""
+        return self._precision
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What this very graph can be computed in on its device, the most exact first."""
+        if self._quantised:
+            return ("int8",)
+        capabilities = self._capabilities()
+        short = "bf16" if self._device == "CPU" else "f16"
+        return (
+            ("f32", short)
+            if short.upper().replace("F16", "FP16", 1) in capabilities
+            or (short.upper() in capabilities)
+            else ("f32",)
+        )
+
+    def computing_in(self, precision: str) -> OpenVinoPose:
+        """The same checked graph in another of its `precisions`: nothing is read anew."""
+        other = copy.copy(self)
+        other._precision = precision
+        other._compiled, other._newest = {}, None
+        return other
+
+    @property
     def facts(self) -> dict[str, str | int | float]:
-        """Backend, precision, input size and path, for the log and `doctor`."""
+        """Backend, device, precision, input size and path, for the log and `doctor`."""
         box = self._newest.letterbox if self._newest else None
         return {
             "backend": f"openvino {openvino.__version__.split('-')[0]}",
+            "device": self._device.lower(),
             "precision": self._precision,
             "threads": self._threads,
             "input": f"{box.input_width}x{box.input_height}" if box else "",
             "path": "cut" if self._cut else f"whole ({self._why_whole})",
+            **({"instead": self._instead} if self._instead else {}),
         }
 
     def prepare(self, width: int, height: int) -> None:
@@ -108,9 +153,10 @@ class OpenVinoPose:
             boxes, scores, keypoints = (request.get_output_tensor(i).data[0] for i in range(3))
             # Compared before the sigmoid: of thousands of anchors a handful is decoded.
             found = surest(scores[0], logit(self._min_score))
-            columns = decode_heads(boxes, scores[0], keypoints, compiled.cells, found)
-        else:
-            columns = decode_whole(request.get_output_tensor(0).data[0], self._min_score)
+            return people_of_heads(
+                boxes, scores[0], keypoints, compiled.cells, found, compiled.letterbox
+            )
+        columns = decode_whole(request.get_output_tensor(0).data[0], self._min_score)
         return detections_of(columns, compiled.letterbox)
 
     def close(self) -> None:
@@ -120,11 +166,26 @@ class OpenVinoPose:
 
     # --- opening -----------------------------------------------------------------------------
 
+    def _find_device(self, wanted: Device) -> tuple[str, str]:
+        """OpenVINO's name of the device, and a sentence if it is not the one that was wanted."""
+        here = self._core.available_devices
+        name = "CPU" if wanted == "auto" else wanted.upper()
+        if any(each.split(".")[0] == name for each in here):
+            return name, ""
+        return "CPU", f"OpenVINO finds no {name} here, only {', '.join(here)}: computed on the CPU"
+
+    def _capabilities(self) -> list[str]:
+        found: list[str] = self._core.get_property(
+            self._device, openvino.properties.device.capabilities
+        )
+        return found
+
     def _choose(self, precision: Precision) -> str:
-        capabilities = self._core.get_property("CPU", openvino.properties.device.capabilities)
-        wanted = precision != "f32" and "BF16" in capabilities
         # Always said: left alone, OpenVINO takes bf16 on one machine and f32 on the next.
-        return "bf16" if wanted else "f32"
+        exact, *short = self.precisions
+        if precision in (exact, *short):
+            return precision
+        return short[0] if short and precision in ("auto", "bf16") else exact
 
     def _read(self, loaded: LoadedModel) -> Any:
         try:
@@ -138,8 +199,8 @@ class OpenVinoPose:
             ) from error
         check_output_shape(
             loaded.name,
-            [_sizes(port) for port in model.inputs],
-            [_sizes(port) for port in model.outputs],
+            [sizes_of(port) for port in model.inputs],
+            [sizes_of(port) for port in model.outputs],
         )
         if model.inputs[0].element_type != openvino.Type.f32:
             raise MediaError(
@@ -166,11 +227,11 @@ class OpenVinoPose:
 
     def _try_cut(self) -> Any | None:
         """The graph up to its heads, or None where that is not surely the same network."""
-        heads = _find_heads(self._whole, self._width, self._height)
+        heads = find_heads(self._whole, self._width, self._height)
         if heads is None:
             self._why_whole = "its last part is not one we know"
             return None
-        _forget_size(self._whole, (self._height // STRIDES[-1], self._width // STRIDES[-1]))
+        forget_size(self._whole, (self._height // STRIDES[-1], self._width // STRIDES[-1]))
         try:
             difference = self._compare(heads)
         except (RuntimeError, ValueError) as error:
@@ -187,7 +248,7 @@ class OpenVinoPose:
         both = openvino.Model([whole, *heads], self._whole.get_parameters(), "both")
         letterbox = Letterbox(self._width, self._height, self._width, self._height)
         canvas = letterbox.canvas()
-        letterbox.paint(_test_picture(self._width, self._height), canvas)
+        letterbox.paint(wave_picture(self._width, self._height), canvas)
         # Compared in f32: it is the arithmetic that is in question, not the rounding of bf16.
         request = self._compile(both, canvas, "f32")
         request.infer()
@@ -219,7 +280,7 @@ class OpenVinoPose:
         if self._cut is not None:
             box = Letterbox.rectangle(width, height)
             try:
-                model = _reshaped(self._cut, box)
+                model = reshaped(self._cut, box)
                 return self._finish(model, box)
             except RuntimeError as error:
                 self._why_whole = first_line(error)
@@ -248,105 +309,14 @@ class OpenVinoPose:
         given.preprocess().convert_color(openvino.preprocess.ColorFormat.RGB)
         given.preprocess().scale(255.0)
         hint = openvino.properties.hint
-        compiled = self._core.compile_model(
-            steps.build(),
-            "CPU",
-            {
-                hint.performance_mode: hint.PerformanceMode.LATENCY,
-                hint.inference_precision: (
-                    openvino.Type.bf16 if precision == "bf16" else openvino.Type.f32
-                ),
-                openvino.properties.inference_num_threads: self._threads,
-            },
-        )
+        kinds = {"bf16": openvino.Type.bf16, "f16": openvino.Type.f16}
+        settings: dict[Any, Any] = {
+            hint.performance_mode: hint.PerformanceMode.LATENCY,
+            hint.inference_precision: kinds.get(precision, openvino.Type.f32),
+        }
+        if self._device == "CPU":
+            settings[openvino.properties.inference_num_threads] = self._threads
+        compiled = self._core.compile_model(steps.build(), self._device, settings)
         request = compiled.create_infer_request()
         request.set_input_tensor(openvino.Tensor(canvas, shared_memory=True))
         return request
-
-
-def _sizes(port: Any) -> tuple[int | str, ...]:
-    shape = port.partial_shape
-    if shape.rank.is_dynamic:
-        return ()
-    return tuple(size.get_length() if size.is_static else "" for size in shape)
-
-
-def _find_heads(model: Any, width: int, height: int) -> list[Any] | None:
-    """Outputs of shape (1, 64, N), (1, 1, N) and (1, 51, N) before the last part, or None.
-
-    Each is the concatenation of three grids; it is built anew, without sizes in it.
-    """
-    if width % STRIDES[-1] or height % STRIDES[-1]:
-        return None
-    grids = [(height // stride, width // stride) for stride in STRIDES]
-    found: dict[int, list[Any]] = {channels: [] for channels in _HEADS}
-    for node in model.get_ordered_ops():
-        if node.get_type_name() != "Concat" or len(node.inputs()) != len(STRIDES):
-            continue
-        maps = [_map_before(node.input_value(i)) for i in range(len(STRIDES))]
-        for channels in _HEADS:
-            wanted = [(1, channels, rows, cells) for rows, cells in grids]
-            if [_sizes(each) if each is not None else () for each in maps] == wanted:
-                found[channels].append(maps)
-    if any(len(heads) != 1 for heads in found.values()):
-        return None
-    outputs = []
-    for channels in _HEADS:
-        target = opset13.constant(np.array([1, channels, -1], np.int64))
-        rows = [opset13.reshape(each, target, False) for each in found[channels][0]]
-        outputs.append(opset13.concat(rows, 2).output(0))
-    return outputs
-
-
-def _map_before(value: Any) -> Any | None:
-    """The grid of shape (1, C, rows, cells) that a reshape laid out in a row."""
-    node = value.get_node()
-    return node.input_value(0) if node.get_type_name() == "Reshape" else None
-
-
-def _forget_size(model: Any, cells: tuple[int, int]) -> None:
-    """Let every reshape that names the coarsest grid ask for its size instead, in place.
-
-    Attention works on that grid as one row, and exports write its 20 by 20 cells and the 400 of
-    the row as numbers. The network computes the same as before, and bends to other sizes.
-    """
-    grid = None
-    for node in model.get_ordered_ops():
-        if node.get_type_name() != "Reshape":
-            continue
-        target = node.input_value(1).get_node()
-        if target.get_type_name() != "Constant":
-            continue
-        sizes = [int(size) for size in target.data.ravel()]
-        source = node.input_value(0)
-        if len(sizes) == 4 and sizes[-1] == cells[0] * cells[1] and _sizes(source)[2:] == cells:
-            grid = source
-            row = opset13.constant(np.array([*sizes[:-1], -1], np.int64))
-            node.input(1).replace_source_output(row.output(0))
-        elif len(sizes) == 4 and tuple(sizes[2:]) == cells and grid is not None:
-            asked = opset13.gather(
-                opset13.shape_of(grid, "i64"),
-                opset13.constant(np.array([2, 3], np.int64)),
-                opset13.constant(np.array(0, np.int64)),
-            )
-            fixed = opset13.constant(np.array(sizes[:2], np.int64))
-            node.input(1).replace_source_output(opset13.concat([fixed, asked], 0).output(0))
-
-
-def _reshaped(cut: Any, box: Letterbox) -> Any:
-    """A copy of the cut graph for this input. Raises RuntimeError if the graph does not bend."""
-    model = cut.clone()
-    model.reshape([1, 3, box.input_height, box.input_width])
-    wanted = sum((box.input_height // s) * (box.input_width // s) for s in STRIDES)
-    for output, channels in zip(model.outputs, _HEADS, strict=True):
-        if _sizes(output) != (1, channels, wanted):
-            raise RuntimeError(f"a head became {_sizes(output)}")
-    return model
-
-
-def _test_picture(width: int, height: int) -> NDArray[np.uint8]:
-    """A picture with edges of every direction and colour: every anchor has something to say."""
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    waves = [np.sin(x / 9.0 + y / 31.0), np.sin(y / 13.0 - x / 47.0), np.sin((x * y) / 4096.0)]
-    picture: NDArray[np.uint8] = (127.5 + 127.5 * np.stack(waves, axis=-1)).astype(np.uint8)
-    return picture

@@ -21,7 +21,7 @@ from crowdstream.models import (
     read_manifest,
     verify_models,
 )
-from crowdstream.vision.onnx import read_outline
+from crowdstream.models.outline import read_outline
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from crowdstream.vision.decode import Detections, nobody
 from crowdstream.vision.identity import MEMORY_SECONDS, MOST_REMEMBERED, Identities
-from crowdstream.vision.model import Detections, nobody
 
 HEIGHT = 0.4
 """Of everybody here, in picture heights."""

@@ -16,12 +16,9 @@ from numpy.typing import NDArray
 
 from crowdstream.errors import MediaError
 from crowdstream.models import LoadedModel, find_model, load_model
-from crowdstream.vision.model import (
+from crowdstream.vision.decode import (
     MAX_PEOPLE,
-    STRIDES,
     Detections,
-    Letterbox,
-    PoseModel,
     anchors,
     decode_heads,
     detections_of,
@@ -29,6 +26,8 @@ from crowdstream.vision.model import (
     logit,
     surest,
 )
+from crowdstream.vision.letterbox import STRIDES, Letterbox
+from crowdstream.vision.model import PoseModel
 from crowdstream.vision.onnx import OnnxPose
 from crowdstream.vision.openvino import OpenVinoPose
 

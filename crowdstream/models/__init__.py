@@ -1,0 +1,45 @@
+"""Weights by name or by path, and never a byte of them that was not hashed.
+
+`models/manifest.toml` names weights that are known, with their SHA-256. Any other file is noted
+with its own hash when it is added or first used, in `noted.toml` in the state folder. `load_model`
+reads a file once, compares, and hands over the very bytes that it compared: what an engine
+parses cannot have been exchanged in between.
+"""
+
+from __future__ import annotations
+
+from crowdstream.models.find import AUTO, find_model, forms_of, read_manifest
+from crowdstream.models.keep import add_model, list_models, verify_models
+from crowdstream.models.kinds import (
+    Form,
+    Forms,
+    KnownWeights,
+    ListedModel,
+    LoadedModel,
+    ModelFile,
+    ModelMissing,
+    Trust,
+    Verdict,
+)
+from crowdstream.models.load import MAX_BYTES, load_model
+
+__all__ = [
+    "AUTO",
+    "MAX_BYTES",
+    "Form",
+    "Forms",
+    "KnownWeights",
+    "ListedModel",
+    "LoadedModel",
+    "ModelFile",
+    "ModelMissing",
+    "Trust",
+    "Verdict",
+    "add_model",
+    "find_model",
+    "forms_of",
+    "list_models",
+    "load_model",
+    "read_manifest",
+    "verify_models",
+]

@@ -1,0 +1,133 @@
+"""What `crowdstream models` does with the folder: list, add, verify."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from crowdstream.errors import ConfigError, DeviceError
+from crowdstream.models.find import NAME, by_path, find_model, models_in, read_manifest
+from crowdstream.models.kinds import ListedModel, ModelFile, Verdict
+from crowdstream.models.load import expected_hashes, read_bytes
+from crowdstream.models.notes import note, read_notes, write_whole
+from crowdstream.models.outline import check_output_shape, read_outline
+
+
+def list_models(folder: Path, state: Path) -> list[ListedModel]:
+    """Every model in the models folder, then known weights that are not there."""
+    notes = read_notes(state)
+    listed = []
+    for file in models_in(folder):
+        expected, trust = expected_hashes(file, folder, notes)
+        listed.append(
+            ListedModel(
+                name=file.name,
+                form=file.form,
+                present=True,
+                path=str(file.paths[0]),
+                size=sum(path.stat().st_size for path in file.paths),
+                sha256=expected[0],
+                trust=trust,
+                licence="",
+            )
+        )
+    for weights in read_manifest(folder):
+        path = folder / weights.file
+        listed.append(
+            ListedModel(
+                name=weights.name,
+                form="checkpoint",
+                present=path.exists(),
+                path=str(path) if path.exists() else weights.address,
+                size=weights.size,
+                sha256=weights.sha256,
+                trust="manifest",
+                licence=weights.licence,
+                purpose=weights.purpose,
+            )
+        )
+    return listed
+
+
+def add_model(source: Path, folder: Path, state: Path) -> ModelFile:
+    """Copy a model into the models folder and note its hash. Returns where it is now.
+
+    `source` is an .onnx, an OpenVINO .xml or its folder. What had the name before is replaced
+    only when the copy is whole. Raises as find_model, and MediaError for an ONNX file that is no
+    pose model.
+    """
+    file = by_path(source.name, source.expanduser())
+    contents = [read_bytes(path) for path in file.paths]
+    name = file.paths[0].stem
+    if file.form == "onnx":
+        # Looked at here already: the person who adds it is the one who can do something about it.
+        outline = read_outline(file.name, contents[0])
+        check_output_shape(file.name, outline.inputs, outline.outputs)
+        folder_of_model = folder
+    else:
+        parent = source.name if source.is_dir() else source.resolve().parent.name
+        if not parent.endswith("_openvino_model"):
+            parent = f"{name}_openvino_model"
+        name = parent.removesuffix("_openvino_model")
+        folder_of_model = folder / parent
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"{name!r} cannot be a model's name: letters, digits, dot, - and _ only")
+    try:
+        folder_of_model.mkdir(parents=True, exist_ok=True)
+        placed = tuple(folder_of_model.resolve() / path.name for path in file.paths)
+        # The .bin first: who finds the .xml finds both.
+        for path, content in reversed(list(zip(placed, contents, strict=True))):
+            write_whole(path, content)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder}: cannot write there ({error.strerror}): name another models folder"
+        ) from error
+    hashes = (hashlib.sha256(content).hexdigest() for content in contents)
+    note(state, dict(zip(placed, hashes, strict=True)))
+    return ModelFile(name=name, form=file.form, paths=placed)
+
+
+def verify_models(folder: Path, state: Path, accept: str | None = None) -> list[Verdict]:
+    """Hash every model of the models folder and every file that was ever noted.
+
+    `accept` names one model (by name or path) whose change, if any, is taken over first. Known
+    weights of the manifest cannot be accepted otherwise than they are: they stay `changed`.
+    """
+    accepted: set[str] = set()
+    if accept is not None:
+        file = find_model(accept, folder)
+        hashes = {path: hashlib.sha256(read_bytes(path)).hexdigest() for path in file.paths}
+        note(state, hashes)
+        accepted = {str(path) for path in file.paths}
+    notes = read_notes(state)
+    verdicts = []
+    seen: set[str] = set()
+    for file in models_in(folder):
+        expected, _ = expected_hashes(file, folder, notes)
+        for path, wanted in zip(file.paths, expected, strict=True):
+            seen.add(str(path))
+            verdicts.append(_verdict(file.name, path, wanted, str(path) in accepted))
+    for weights in read_manifest(folder):
+        path = folder / weights.file
+        if path.exists() and str(path.resolve()) not in seen:
+            verdicts.append(_verdict(weights.name, path, weights.sha256, False))
+    for noted, wanted in sorted(notes.items()):
+        if noted not in seen:
+            verdicts.append(_verdict(noted, Path(noted), wanted, noted in accepted))
+    return verdicts
+
+
+def _verdict(name: str, path: Path, wanted: str, accepted: bool) -> Verdict:
+    try:
+        found = hashlib.sha256(read_bytes(path)).hexdigest()
+    except DeviceError:
+        return Verdict(name=name, path=str(path), state="missing", expected=wanted, found="")
+    state: Literal["good", "changed", "new", "accepted"]
+    if not wanted:
+        state = "new"
+    elif wanted != found:
+        state = "changed"
+    else:
+        state = "accepted" if accepted else "good"
+    return Verdict(name=name, path=str(path), state=state, expected=wanted, found=found)
