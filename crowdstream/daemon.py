@@ -229,7 +229,8 @@ def status_sentence(status: Status, latest: Latest) -> str:
         parts.append(f"{playing.bpm:.1f} BPM, {playing.track}, {playing.state}")
         parts.append(f"underruns {playing.underruns}")
     unwell = [f"{s.name} {s.state}: {s.why}" for s in status.stages if s.why]
-    return ", ".join(parts + unwell)
+    notes = [f"{s.name} {s.note}" for s in status.stages if s.note]
+    return ", ".join(parts + unwell + notes)
 
 
 def status_facts(status: Status, latest: Latest, now: float) -> dict[str, Any]:

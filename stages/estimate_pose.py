@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from crowdstream.slots import SlotLease, Slots
 from crowdstream.stage import Context, Intake, Stage, StageConfig
 from crowdstream.vision.identity import Identities
 from crowdstream.vision.model import Detections
+from crowdstream.vision.pace import Pace
 from crowdstream.vision.pose_child import MOST_SLOTS, TARGET, arguments_of
 from crowdstream.worker import Worker
 
@@ -69,7 +71,11 @@ class EstimatePoseConfig(StageConfig):
         0.3, gt=0, lt=1, description="How sure the model must be that something is a person."
     )
     max_rate_hz: float | None = Field(
-        None, gt=0, le=1000, description="Look at no more pictures a second than this."
+        None,
+        gt=0,
+        le=1000,
+        description="Look at no more pictures a second than this; live, fewer by itself where"
+        " the processor is short.",
     )
 
 
@@ -97,7 +103,8 @@ class EstimatePose(Stage[Frame, People]):
         """One slot for pictures that do not lie in shared memory."""
 
         self._size: tuple[int, int] = _seen_sizes.get(context.name, EXPECTED_SIZE)
-        self._last_look = -np.inf
+        self._next_look = -math.inf
+        self._pace = Pace()
         self._epoch: int | None = None
         # Live, a stage that was started again must not give a number that it gave before.
         self._who = Identities(1 if context.offline else int(context.clock.now() * 1000.0) + 1)
@@ -117,6 +124,7 @@ class EstimatePose(Stage[Frame, People]):
         try:
             file = find_model(self.config.model, places.models)
         except ModelMissing as missing:
+            self.note = "no model: movement alone"
             self.context.log.warning("pose_absent", why=str(missing), goes_on_with="motion alone")
             return
         self._worker = Worker(
@@ -143,7 +151,9 @@ class EstimatePose(Stage[Frame, People]):
         async for frame in inbox:
             if isinstance(frame, Tick) or self._worker is None or not self._is_due(frame):
                 continue
+            began_at = self.context.clock.now()
             people = await self._look(self._worker, frame)
+            self._mind_the_pace(frame.captured_at, began_at)
             if people is None:
                 continue
             height, width = frame.picture.shape[:2]
@@ -167,14 +177,35 @@ class EstimatePose(Stage[Frame, People]):
             self._own.close()
 
     def _is_due(self, frame: Frame) -> bool:
-        rate = self.config.max_rate_hz
-        if rate is None:
+        rates = [rate for rate in (self.config.max_rate_hz, self._pace.rate_hz) if rate is not None]
+        if not rates:
             return True
-        early = 0.0 <= frame.captured_at - self._last_look < (1.0 - 1e-6) / rate
+        step = 1.0 / min(rates)
+        at = frame.captured_at
+        # A quarter of a step early still counts: cameras tremble. Over time it evens out.
+        early = self._next_look - 2.0 * step < at < self._next_look - 0.25 * step
         if early and frame.epoch == self._epoch:
             return False
-        self._last_look, self._epoch = frame.captured_at, frame.epoch
+        follows = frame.epoch == self._epoch and at < self._next_look + step
+        self._next_look = (self._next_look if follows else at) + step
+        self._epoch = frame.epoch
         return True
+
+    def _mind_the_pace(self, captured_at: float, began_at: float) -> None:
+        """Live, look less often while looks come late or leave the core no rest."""
+        if self.context.offline:
+            return
+        before = self._pace.rate_hz or math.inf
+        done_at = self.context.clock.now()
+        why = self._pace.looked(captured_at=captured_at, began_at=began_at, done_at=done_at)
+        if not why:
+            return
+        rate = self._pace.rate_hz
+        self.note = "" if rate is None else f"looks {rate:g} times a second: {why}"
+        if (rate or math.inf) < before:
+            self.context.log.warning("pose_slower", rate_hz=rate, why=why)
+        else:
+            self.context.log.info("pose_faster", rate_hz=rate, why=why)
 
     async def _look(self, worker: Worker, frame: Frame) -> Detections | None:
         """The people in a picture; None if it was taken away meanwhile."""

@@ -162,7 +162,7 @@ def _told_of(running: dict[str, Any]) -> Iterator[str]:
     yield f"process {running.get('pid')}, {running.get('state')}"
     for stage in running.get("stages") or []:
         parts = [f"{stage.get('name')} {stage.get('state')}"]
-        parts += [stage["why"]] if stage.get("why") else []
+        parts += [stage[word] for word in ("why", "note") if stage.get(word)]
         parts += [f"{stage['restarts']} restarts"] if stage.get("restarts") else []
         parts.append(f"took {stage.get('taken')}, sent {stage.get('sent')}")
         parts += [f"dropped {stage['dropped']}"] if stage.get("dropped") else []
