@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -87,7 +88,7 @@ def test_step_that_fails_is_tried_more_and_more_rarely() -> None:
 
     seen = look_for(pace, 600.0, work)
     rates = [rate for at, rate, _ in seen if at > 60.0]
-    changes = sum(a != b for a, b in zip(rates, rates[1:], strict=False))
+    changes = sum(a != b for a, b in itertools.pairwise(rates))
     assert changes <= 24
     assert 10.0 in rates
 
@@ -110,5 +111,5 @@ def test_reason_names_what_was_measured() -> None:
         pace.looked(captured_at=k * 0.3, began_at=k * 0.3 + 0.01, done_at=k * 0.3 + 0.29)
         for k in range(8)
     ]
-    assert [reason for reason in why if reason][0] == "a look takes 280 ms"
+    assert next(reason for reason in why if reason) == "a look takes 280 ms"
     assert pace.rate_hz == pytest.approx(3.0)
