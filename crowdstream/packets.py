@@ -205,6 +205,11 @@ class Energy(Packet):
     state: str = "ok"
     """`ok`, `stale` (no eye is fresh), or what the light does: `dark`, `flashing`."""
 
+    attention: float | None = None
+    """0 to 1: how far everybody holds a hand up and is still, as a crowd does that films or
+    listens. It holds the release of `level` and `drive` for up to sixteen bars. None when no
+    pose eye says so."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tempo(Packet):

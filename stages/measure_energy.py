@@ -73,6 +73,7 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
             release_seconds=config.release_seconds,
             few_people=config.few_people,
             stale_after_seconds=config.stale_after_seconds,
+            bar_seconds=4 * 60.0 / config.programme.bpm,
         )
         self._seq = 0
         self._epoch = 0

@@ -3,7 +3,7 @@
 Root `/crowdstream`, types i, f and s only, one bundle an update with an immediate timetag:
 
     /energy f  /energy/raw f  /energy/drive f  /confidence f      0 to 1
-    /count i  /sync f  /bpm/crowd ff (bpm, confidence)            only while known
+    /count i  /attention f  /sync f  /bpm/crowd ff (bpm, confidence)   only while known
     /bpm f  /bpm/wanted f                                         beats per minute
     /beat iif (beat, bar, bpm)                                    once, on each beat; never again
     /bar i  /phrase i                                             counted from 0
@@ -529,6 +529,8 @@ def _crowd(energy: Energy) -> Iterator[Line]:
     yield Line("/energy/raw", "f", (energy.raw,))
     yield Line("/energy/drive", "f", (energy.drive,))
     yield Line("/confidence", "f", (energy.confidence,))
+    if energy.attention is not None:
+        yield Line("/attention", "f", (energy.attention,))
     if energy.people is not None:
         yield Line("/count", "i", (energy.people,))
     if energy.synchrony is not None:

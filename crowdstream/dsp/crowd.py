@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
+from crowdstream.dsp.attention import Attention, raised_share
 from crowdstream.dsp.energy import (
     TIME_BASE_SECONDS,
     TORSO_TO_BODY,
@@ -48,6 +49,11 @@ NOBODY_AFTER_SECONDS: Final = 4.0
 """Flow that has seen nothing move for so long looks at an empty floor: two bars of standing
 still is no dance."""
 
+GAPS_TO_STALE: Final = 2.5
+SLOWEST_STALE_SECONDS: Final = 2.0
+"""Pose that looks seldom, because the processor is short, is stale after so many of its own gaps,
+and at most after so long."""
+
 LEAST_TRUST: Final = 0.1
 """Eyes that together trust themselves less than this have seen nothing."""
 
@@ -73,6 +79,7 @@ class Reading(NamedTuple):
     bounce: float | None
     eyes: tuple[Literal["motion", "pose"], ...]
     state: str
+    attention: float | None
 
 
 class CrowdMeter:
@@ -86,12 +93,19 @@ class CrowdMeter:
         release_seconds: float = 1.2,
         few_people: int = 8,
         stale_after_seconds: float = 0.6,
+        bar_seconds: float = 2.0,
     ) -> None:
-        """`few_people` dancers have full weight against the programme."""
+        """`few_people` dancers have full weight against the programme.
+
+        A bar of the music takes about `bar_seconds`: what attention holds is held for bars.
+        """
         self._anchors = anchors
         self._few = few_people
         self._stale_after = stale_after_seconds
+        self._bar = bar_seconds
+        self._pose_stale_after = stale_after_seconds
         self._ring = PeopleRing()
+        self._attention = Attention()
         self._speed = Follower(attack_seconds, release_seconds)
         self._driving = Follower(attack_seconds, release_seconds)
         self._sinking = Follower(FADE_TO_PROGRAMME_SECONDS, FADE_TO_PROGRAMME_SECONDS)
@@ -141,8 +155,13 @@ class CrowdMeter:
         if not ids.shape[0] and self._count and self._blinded(at):
             # Nobody is seen because nothing is: who was there is still there.
             return self._fuse(at, intensity)
+        gap = at - self._people_at
+        self._pose_stale_after = max(
+            self._stale_after, min(SLOWEST_STALE_SECONDS, GAPS_TO_STALE * gap)
+        )
         self._people_at = at
         self._count = int(ids.shape[0])
+        self._attention.see(raised_share(keypoints, speeds), self._count, at)
         seen = np.isfinite(speeds[:, 4])
         if self._count == 0:
             self._pose_at, self._pose_speed, self._pose_drive = at, 0.0, 0.0
@@ -188,8 +207,8 @@ class CrowdMeter:
     def _fuse(self, at: float, intensity: float) -> Reading:
         # People whose movement nobody knows yet (new ones, or new numbers for old ones) tell
         # nothing new: what was known of the others counts until it is stale.
-        pose = at - self._pose_at <= self._stale_after and self._pose_speed is not None
-        looking = at - self._people_at <= self._stale_after
+        pose = at - self._pose_at <= self._pose_stale_after and self._pose_speed is not None
+        looking = at - self._people_at <= self._pose_stale_after
         motion = at - self._motion_at <= self._stale_after
         eyes: tuple[Literal["motion", "pose"], ...] = ()
         weights = speed = driving = trust = 0.0
@@ -239,12 +258,16 @@ class CrowdMeter:
         confidence = self._trust.follow(trust, at)
         weight = self._weight.follow(self._crowd_weight(at, fresh=looking) * _ramp(trust), at)
         drive = self._drive.follow(intensity + weight * (wanted - intensity), at)
+        if not looking:
+            self._attention.blind()
+        level, drive = self._attention.lift(level, drive, at, bar_seconds=self._bar)
         count = self._count if looking else None
         parts = self._parts if pose else (None,) * 4
         return Reading(
             level=_unit(level), raw=energy_of(raw_speed, self._anchors), speed=raw_speed,
             confidence=_unit(confidence), drive=_unit(drive), people=count,
             head=parts[0], arms=parts[1], legs=parts[2], bounce=parts[3], eyes=eyes, state=state,
+            attention=self._attention.level if looking else None,
         )  # fmt: skip
 
     def _crowd_weight(self, at: float, *, fresh: bool) -> float:
