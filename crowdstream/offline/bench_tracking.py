@@ -122,8 +122,8 @@ def ours(made: list[Scene]) -> list[NDArray[np.int64]]:
     return [who.follow(scene.found, scene.at, 0) for scene in made]
 
 
-def bytetrack(made: list[Scene]) -> list[NDArray[np.int64]] | None:
-    """The numbers that ultralytics' ByteTrack gives, in its own process; None where it is not.
+def bytetrack(made: list[Scene], say: Say) -> list[NDArray[np.int64]] | None:
+    """The numbers that ultralytics' ByteTrack gives, in its own process; None where it cannot run.
 
     `CROWDSTREAM_RIVAL_PYTHON` names an interpreter that has ultralytics; ours, where it is unset.
     """
@@ -134,10 +134,11 @@ def bytetrack(made: list[Scene]) -> list[NDArray[np.int64]] | None:
             json.dumps([(720.0 * scene.found.boxes).round(2).tolist() for scene in made])
         )
         done = subprocess.run(
-            [python, "-c", _BYTETRACK, str(asked), f"{RATE_HZ:g}"],
+            [python, "-c", _BYTETRACK, str(asked)],
             capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
     if done.returncode != 0:
+        say(f"no rival: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}")
         return None
     answer: list[list[int]] = json.loads(done.stdout.splitlines()[-1])
     return [np.array(each, np.int64) for each in answer]
@@ -165,7 +166,7 @@ class Results:
 
 tracker = BYTETracker(SimpleNamespace(
     track_high_thresh=0.25, track_low_thresh=0.1, new_track_thresh=0.25, track_buffer=30,
-    match_thresh=0.8, fuse_score=True), frame_rate=int(float(sys.argv[2])))
+    match_thresh=0.8, fuse_score=True))
 answer = []
 for boxes in json.load(open(sys.argv[1])):
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
@@ -184,7 +185,7 @@ def tracking_rows(say: Say) -> list[Row]:
         say(f"who is who, {people} people…")
         made = scenes(people, energy, seed=people)
         mine = mistakes(made, ours(made))
-        rival = bytetrack(made)
+        rival = bytetrack(made, say)
         theirs = mistakes(made, rival) if rival is not None else None
         for what, value, other in (
             ("numbers_torn", mine.torn, theirs and theirs.torn),
