@@ -140,8 +140,9 @@ def _print(summary: dict[str, Any]) -> None:
         f" p90 {number(energy['p90'])}), confidence {number(energy['confidence'])},"
         f" eyes {' and '.join(summary['eyes']) or 'none'}"
     )
+    most = "" if people["max"] is None else f" (at most {people['max']})"
     print(
-        f"  people {number(people['median'], 0)} (at most {number(people['max'], 0)}),"
+        f"  people {number(people['median'], 0)}{most},"
         f" movement {number(summary['movement']['body_lengths_per_second'])} body lengths a second"
     )
     print(
