@@ -121,8 +121,9 @@ class Frame(Packet):
             self.lease.release()
 
 
-Light = Literal["steady", "dark", "flashing", "moving"]
-"""What the light in the picture does, as far as a grey picture tells."""
+Light = Literal["steady", "dark", "flashing", "moving", "hazy"]
+"""What the light in the picture does, as far as a grey picture tells: `moving` beams, lamps and
+torches; `hazy` where smoke or glare has taken the contrast away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +144,10 @@ class Motion(Packet):
     person_height: float = 0.45
     """The height of a person, as a share of the picture's, that `speed` was scaled by: whoever
     knows the true one can scale it again."""
+
+    camera: tuple[float, float] = (0.0, 0.0)
+    """How fast the camera's own movement shifts the middle of the picture, in picture heights per
+    second: x to the right, y down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,8 +93,9 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
                 self._pose_epoch = packet.epoch
                 self._meter.jump()
             reading = self._meter.take_people(
-                packet.keypoints, packet.ids, at=packet.captured_at, intensity=self._intensity()
-            )
+                packet.keypoints, packet.ids, at=packet.captured_at, intensity=self._intensity(),
+                aspect=packet.aspect,
+            )  # fmt: skip
             return self._energy(reading, packet.captured_at, "pose")
         reading = self._meter.take_motion(
             packet.speed,
@@ -103,6 +104,7 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
             at=packet.captured_at,
             intensity=self._intensity(),
             person_height=packet.person_height,
+            camera=packet.camera,
         )
         return self._energy(reading, packet.captured_at, "motion")
 

@@ -67,4 +67,5 @@ class MeasureMotion(Transform[Frame, Motion]):
             confidence=seen.confidence,
             light=seen.light,
             person_height=self._eye.person_height,
+            camera=seen.camera,
         )

@@ -87,6 +87,9 @@ class MotionReading(NamedTuple):
 
     light: Light
 
+    camera: tuple[float, float] = (0.0, 0.0)
+    """Shift of the picture by the camera's own movement, in picture heights per second."""
+
 
 _NOTHING: Final = MotionReading(0.0, 0.0, 0.0, "steady")
 
@@ -204,10 +207,13 @@ class MotionEye:
         camera, follows_camera, stands_still = fit_camera(flow_x, flow_y, patterned)
         change = cells.change
         reach = 0.0
+        shift = (0.0, 0.0)
         if follows_camera >= stands_still:
             flow_x, flow_y, fresh = without_camera(flow_x, flow_y, camera)
             reach = _reach(camera, flow_x.shape)
             if reach > 0.15:  # pixels; less does not show
+                # Flow says where a pixel was: the picture went the other way.
+                shift = (-float(camera[0]) / ROWS / seconds, -float(camera[3]) / ROWS / seconds)
                 change = cell_change(now, _steadied(old, camera, flow_x.shape))
                 change[fresh] = 0.0
         signs = read_signs(
@@ -234,7 +240,7 @@ class MotionEye:
             light = "dark"
         elif likely < 0.5:
             light = "moving"
-        return MotionReading(speed_of(bodily), signs.moving_share, confidence, light)
+        return MotionReading(speed_of(bodily), signs.moving_share, confidence, light, shift)
 
     def _flow(self, now: NDArray[np.uint8], old: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Where each pixel of `now` was in `old`: shape (rows, cols, 2), in pixels."""
