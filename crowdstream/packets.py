@@ -121,9 +121,10 @@ class Frame(Packet):
             self.lease.release()
 
 
-Light = Literal["steady", "dark", "flashing", "moving", "hazy"]
-"""What the light in the picture does, as far as a grey picture tells: `moving` beams, lamps and
-torches; `hazy` where smoke or glare has taken the contrast away."""
+Light = Literal["steady", "dark", "flashing", "moving", "changing", "hazy"]
+"""What the light in the picture does, as far as a grey picture tells: `flashing` is a strobe,
+`changing` one jump (an exposure, a switch, a flash, the first of a strobe), `moving` beams, lamps
+and torches, `hazy` smoke or glare that has taken the contrast away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +149,9 @@ class Motion(Packet):
     camera: tuple[float, float] = (0.0, 0.0)
     """How fast the camera's own movement shifts the middle of the picture, in picture heights per
     second: x to the right, y down."""
+
+    brightness: float | None = None
+    """Mean grey level of the picture, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +212,7 @@ class Energy(Packet):
     """Which eye's packet caused this one; None when a tick did. Its age is the latency."""
 
     state: str = "ok"
-    """`ok`, `stale` (no eye is fresh), or what the light does: `dark`, `flashing`."""
+    """`ok`, `stale` (no eye is fresh), or what the light does, where it is not steady."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

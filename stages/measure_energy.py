@@ -105,6 +105,7 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
             intensity=self._intensity(),
             person_height=packet.person_height,
             camera=packet.camera,
+            brightness=packet.brightness,
         )
         return self._energy(reading, packet.captured_at, "motion")
 

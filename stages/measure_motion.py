@@ -68,4 +68,5 @@ class MeasureMotion(Transform[Frame, Motion]):
             light=seen.light,
             person_height=self._eye.person_height,
             camera=seen.camera,
+            brightness=seen.brightness,
         )

@@ -16,6 +16,7 @@ from crowdstream.dsp.energy import (
     torso_lengths,
 )
 from crowdstream.dsp.follow import Follower
+from crowdstream.dsp.gate import LightGate
 from crowdstream.dsp.pace import Pace
 from crowdstream.dsp.ring import PeopleRing
 from crowdstream.dsp.sides import Sides
@@ -110,6 +111,8 @@ class CrowdMeter:
         self._few = few_people
         self._stale_after = stale_after_seconds
         self._ring = PeopleRing()
+        self._gate = LightGate()
+        self._brightness: float | None = None
         self._sides = Sides()
         self._travellers = Travellers()
         self._tremble = Tremble()
@@ -144,9 +147,8 @@ class CrowdMeter:
     def jump(self) -> None:
         """The source jumped: no speed across it; the level goes on from where it was."""
         self._ring.clear()
-        self._sides.clear()
-        self._travellers.clear()
-        self._tremble.clear()
+        self._gate.clear()
+        self._forget_joints()
         self._pose_speed = None
 
     def take_people(
@@ -162,6 +164,14 @@ class CrowdMeter:
 
         `aspect` is the width over the height of the picture.
         """
+        gate = self._gate.judge(self._brightness if self._with_flow(at) else None, at)
+        if gate == "leave":
+            # Between two flashes, or while the lights are out, nobody is seen; all are there.
+            self._people_at = at if self._count is not None else self._people_at
+            return self._fuse(at, intensity)
+        if gate == "anew":
+            self._ring.clear()
+            self._forget_joints()
         keypoints = _seen_or_not(keypoints)
         torsos = torso_lengths(keypoints)
         rows = self._ring.rows_of(ids, at)
@@ -209,21 +219,29 @@ class CrowdMeter:
         intensity: float,
         person_height: float | None = None,
         camera: tuple[float, float] = (0.0, 0.0),
+        brightness: float | None = None,
     ) -> Reading:
         """Flow saw this much movement, in bodies of `person_height` (a share of the picture's).
 
         Where joints have told how tall people here really are, that counts; `camera` is how fast
-        the camera's own movement shifts the picture.
+        the camera's own movement shifts the picture, `brightness` its mean grey level, 0 to 1.
         """
         if person_height is not None and self._body is not None:
             speed *= min(3.0, max(1.0 / 3.0, person_height / self._body))
         if math.isfinite(speed) and math.isfinite(confidence):
             self._follow_camera(camera, at)
+            self._brightness = brightness
             self._motion_at = at
             self._motion_speed = max(0.0, speed)
             self._motion_trust = min(1.0, max(0.0, confidence))
             self._light = light
         return self._fuse(at, intensity)
+
+    def _forget_joints(self) -> None:
+        """What was learned of each body does not go on."""
+        self._sides.clear()
+        self._travellers.clear()
+        self._tremble.clear()
 
     def _follow_camera(self, camera: tuple[float, float], at: float) -> None:
         """Add up how far the camera has shifted the picture."""
@@ -267,6 +285,10 @@ class CrowdMeter:
             if pose and not self._count:
                 weight *= 0.25
             moved = self._motion_speed * self._paced(at, pose=pose)
+            if pose and self._pose_speed is not None:
+                # Where the two contradict each other joints are right: light has none.
+                ratio = (moved + self._anchors.still) / (self._pose_speed + self._anchors.still)
+                weight *= min(ratio, 1.0 / ratio)
             weights += weight
             speed += weight * moved
             driving += weight * moved
@@ -283,7 +305,7 @@ class CrowdMeter:
             self._trusted_at = at
             if raw_speed > self._anchors.still:
                 self._moved_at = at
-            state = self._light if self._light in ("dark", "flashing") and motion else "ok"
+            state = self._light if self._light != "steady" and motion else "ok"
         elif (eyes or looking) and at - self._trusted_at <= BLIND_SECONDS:
             # An eye looks and trusts nothing of what it sees (dark, strobe), or the source has
             # just jumped: hold what was known.
