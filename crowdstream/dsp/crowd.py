@@ -201,6 +201,9 @@ class CrowdMeter:
         seen = np.isfinite(speeds[:, 4])
         if self._count == 0:
             self._pose_at, self._pose_speed, self._pose_drive = at, 0.0, 0.0
+            # Who has left has no beat to be smoothed over.
+            self._beat.reset()
+            self._fair_beat.reset()
             self._parts = (None,) * 4
         elif seen.any():
             self._pose_at = at

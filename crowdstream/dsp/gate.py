@@ -18,7 +18,7 @@ STAYS_SECONDS: Final = 0.35
 """A darkness that has lasted for so long is no gap between two flashes."""
 
 BLACK: Final = 0.04
-"""Below this brightness, of 1, after it was lighter, the lights are out: nothing is taken at all."""
+"""Below this brightness, of 1, after it was lighter, the lights are out: nothing is taken."""
 
 LONGEST_SECONDS: Final = 6.0
 """What is black for longer is a dark room."""

@@ -22,7 +22,7 @@ LONGEST_GAP_SECONDS: Final = 0.25
 """In more time than this people do turn round."""
 
 LEAST_WIDTH: Final = 0.15
-"""Shoulders nearer together than this share of the torso are seen from the side, and do not tell."""
+"""Shoulders nearer together than this share of the torso are seen from the side: no telling."""
 
 
 @njit(

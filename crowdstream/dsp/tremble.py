@@ -93,11 +93,15 @@ def _see(
                 x = keypoints[person, joint, 0] - torso_x / 4
                 y = keypoints[person, joint, 1] - torso_y / 4
             if counts[row] >= 3:
-                dx = x - past[row, 0, number, 0] + 3.0 * (
-                    past[row, 1, number, 0] - past[row, 2, number, 0]
+                dx = (
+                    x
+                    - past[row, 0, number, 0]
+                    + 3.0 * (past[row, 1, number, 0] - past[row, 2, number, 0])
                 )
-                dy = y - past[row, 0, number, 1] + 3.0 * (
-                    past[row, 1, number, 1] - past[row, 2, number, 1]
+                dy = (
+                    y
+                    - past[row, 0, number, 1]
+                    + 3.0 * (past[row, 1, number, 1] - past[row, 2, number, 1])
                 )
                 length = math.sqrt(dx * dx + dy * dy)
                 if not np.isnan(length):

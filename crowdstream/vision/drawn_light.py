@@ -98,16 +98,15 @@ def _haze(picture: NDArray[np.uint8], t: float) -> NDArray[np.uint8]:
         return picture
     height, width = picture.shape[:2]
     down, across = np.mgrid[0 : height // 4, 0 : width // 4].astype(np.float32) * 4.0 / height
-    clouds = (
-        np.sin(5.0 * across - 1.1 * t) * np.sin(4.0 * down + 0.7 * t)
-        + 0.6 * np.sin(9.0 * across + 1.7 * t + 3.0 * down)
+    clouds = np.sin(5.0 * across - 1.1 * t) * np.sin(4.0 * down + 0.7 * t) + 0.6 * np.sin(
+        9.0 * across + 1.7 * t + 3.0 * down
     )
     thick = min(1.0, (t - BEGINS_AT) / 1.0) * (0.45 + 0.08 * clouds)
     import cv2  # only whoever makes pictures needs it
 
     thick = cv2.resize(np.asarray(thick, np.float32), (width, height))[..., None]
     hazy = picture * (1.0 - thick) + 150.0 * thick
-    return np.clip(hazy, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(hazy, 0, 255), np.uint8)
 
 
 def _torches(picture: NDArray[np.uint8], t: float) -> NDArray[np.uint8]:
@@ -123,8 +122,8 @@ def _torches(picture: NDArray[np.uint8], t: float) -> NDArray[np.uint8]:
             place = (int(width * ((k * 0.37 + 0.1) % 1.0)), int(height * (0.25 + 0.04 * (k % 5))))
             cv2.circle(lit, place, max(2, height // 120), (255, 255, 255), -1)
     if (t - BEGINS_AT) % 0.8 < 0.04:
-        lit = cv2.convertScaleAbs(lit, alpha=1.8, beta=20.0)
-    return np.asarray(lit, np.uint8)
+        lit = np.asarray(cv2.convertScaleAbs(lit, alpha=1.8, beta=20.0), np.uint8)
+    return lit
 
 
 TRICKS: Final[dict[str, Trick]] = {
@@ -152,4 +151,4 @@ def _lit(picture: NDArray[np.uint8], light: NDArray[np.float32]) -> NDArray[np.u
 
     height, width = picture.shape[:2]
     factor = cv2.resize(light, (width, height))[..., None]
-    return np.clip(picture * factor, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(picture * factor, 0, 255), np.uint8)

@@ -32,7 +32,6 @@ from crowdstream.dsp.motion import (
     speed_of,
     without_camera,
 )
-
 from crowdstream.vision.light import LightWatch, alike
 
 if TYPE_CHECKING:
@@ -270,7 +269,10 @@ class MotionEye:
         age = captured_at - self._measured_at
         return self._measured._replace(
             confidence=self._measured.confidence * math.exp(-age / HOLD_SECONDS),
-            light="flashing" if flashing else "changing" if self._light.changing
+            light="flashing"
+            if flashing
+            else "changing"
+            if self._light.changing
             else self._measured.light,
         )
 
