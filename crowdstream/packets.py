@@ -121,8 +121,10 @@ class Frame(Packet):
             self.lease.release()
 
 
-Light = Literal["steady", "dark", "flashing", "moving"]
-"""What the light in the picture does, as far as a grey picture tells."""
+Light = Literal["steady", "dark", "flashing", "moving", "changing", "hazy"]
+"""What the light in the picture does, as far as a grey picture tells: `flashing` is a strobe,
+`changing` one jump (an exposure, a switch, a flash, the first of a strobe), `moving` beams, lamps
+and torches, `hazy` smoke or glare that has taken the contrast away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +145,13 @@ class Motion(Packet):
     person_height: float = 0.45
     """The height of a person, as a share of the picture's, that `speed` was scaled by: whoever
     knows the true one can scale it again."""
+
+    camera: tuple[float, float] = (0.0, 0.0)
+    """How fast the camera's own movement shifts the middle of the picture, in picture heights per
+    second: x to the right, y down."""
+
+    brightness: float | None = None
+    """Mean grey level of the picture, 0 to 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +212,7 @@ class Energy(Packet):
     """Which eye's packet caused this one; None when a tick did. Its age is the latency."""
 
     state: str = "ok"
-    """`ok`, `stale` (no eye is fresh), or what the light does: `dark`, `flashing`."""
+    """`ok`, `stale` (no eye is fresh), or what the light does, where it is not steady."""
 
     attention: float | None = None
     """0 to 1: how far everybody holds a hand up and is still, as a crowd does that films or

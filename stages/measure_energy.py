@@ -94,8 +94,9 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
                 self._pose_epoch = packet.epoch
                 self._meter.jump()
             reading = self._meter.take_people(
-                packet.keypoints, packet.ids, at=packet.captured_at, intensity=self._intensity()
-            )
+                packet.keypoints, packet.ids, at=packet.captured_at, intensity=self._intensity(),
+                aspect=packet.aspect,
+            )  # fmt: skip
             return self._energy(reading, packet.captured_at, "pose")
         reading = self._meter.take_motion(
             packet.speed,
@@ -104,6 +105,8 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
             at=packet.captured_at,
             intensity=self._intensity(),
             person_height=packet.person_height,
+            camera=packet.camera,
+            brightness=packet.brightness,
         )
         return self._energy(reading, packet.captured_at, "motion")
 

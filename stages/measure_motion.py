@@ -67,4 +67,6 @@ class MeasureMotion(Transform[Frame, Motion]):
             confidence=seen.confidence,
             light=seen.light,
             person_height=self._eye.person_height,
+            camera=seen.camera,
+            brightness=seen.brightness,
         )

@@ -56,7 +56,7 @@ TABLE: Final[dict[str, str]] = {
     "vision": "child dsp errors models packets settings slots wire worker",
     "models": "errors vision",
     # Whole runs without a clock, and what is made of them.
-    "offline": "clock config dsp errors packets plan recipe registry stage status supervisor testing "
+    "offline": "clock config dsp errors models packets plan recipe registry stage status supervisor testing "
     "vision",
     # Small real parts, for tests and for whoever writes a stage.
     "testing": "channel clock controls errors music offload packets recipe registry stage",

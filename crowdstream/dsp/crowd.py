@@ -17,7 +17,12 @@ from crowdstream.dsp.energy import (
     torso_lengths,
 )
 from crowdstream.dsp.follow import Follower
+from crowdstream.dsp.gate import LightGate
+from crowdstream.dsp.pace import Pace
 from crowdstream.dsp.ring import PeopleRing
+from crowdstream.dsp.sides import Sides
+from crowdstream.dsp.travel import Travellers, without_travel
+from crowdstream.dsp.tremble import Tremble
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +30,13 @@ if TYPE_CHECKING:
 JITTER: Final = 0.004
 """Trembling of a key point that is taken out, standard deviation in body lengths: what a good
 network leaves on a person who stands still."""
+
+PIXEL: Final = 0.8 / 640.0
+"""Trembling of a key point as a share of the picture's longer side: a network that looks at 640
+pixels places a joint to about 0.8 of one, however small the person is."""
+
+MOST_PIXELS: Final = 3.0 / 640.0
+"""What goes to and fro by more than this, of the same, is movement."""
 
 POSE_TRUST: Final = 0.92
 """Confidence of energy when joints are seen well: flow adds the rest."""
@@ -53,6 +65,13 @@ GAPS_TO_STALE: Final = 2.5
 SLOWEST_STALE_SECONDS: Final = 2.0
 """Pose that looks seldom, because the processor is short, is stale after so many of its own gaps,
 and at most after so long."""
+
+BEAT_SECONDS: Final = 0.25
+"""Smoothing before attack and release: a crowd in phase is fast and slow within each beat, and
+quick attack with slow release would ride on the fast moments."""
+
+PACE_SECONDS: Final = 6.0
+"""How slowly flow learns from joints what its own figure is worth in this picture."""
 
 LEAST_TRUST: Final = 0.1
 """Eyes that together trust themselves less than this have seen nothing."""
@@ -106,6 +125,14 @@ class CrowdMeter:
         self._pose_stale_after = stale_after_seconds
         self._ring = PeopleRing()
         self._attention = Attention()
+        self._gate = LightGate()
+        self._brightness: float | None = None
+        self._sides = Sides()
+        self._travellers = Travellers()
+        self._tremble = Tremble()
+        self._beat = Follower(BEAT_SECONDS, BEAT_SECONDS)
+        self._fair_beat = Follower(BEAT_SECONDS, BEAT_SECONDS)
+        self._pace = Pace(PACE_SECONDS)
         self._speed = Follower(attack_seconds, release_seconds)
         self._driving = Follower(attack_seconds, release_seconds)
         self._sinking = Follower(FADE_TO_PROGRAMME_SECONDS, FADE_TO_PROGRAMME_SECONDS)
@@ -122,6 +149,8 @@ class CrowdMeter:
         self._motion_speed = 0.0
         self._motion_trust = 0.0
         self._light = "steady"
+        self._camera = (0.0, 0.0)
+        self._shifted = (0.0, 0.0)
         self._level = 0.0
         self._known = False
         self._trusted_at = -math.inf
@@ -132,6 +161,8 @@ class CrowdMeter:
     def jump(self) -> None:
         """The source jumped: no speed across it; the level goes on from where it was."""
         self._ring.clear()
+        self._gate.clear()
+        self._forget_joints()
         self._pose_speed = None
 
     def take_people(
@@ -141,14 +172,38 @@ class CrowdMeter:
         *,
         at: float,
         intensity: float,
+        aspect: float = 1.0,
     ) -> Reading:
-        """Pose saw these people (shapes (n, 17, 3) and (n,)); `intensity` is the programme's."""
+        """Pose saw these people (shapes (n, 17, 3) and (n,)); `intensity` is the programme's.
+
+        `aspect` is the width over the height of the picture.
+        """
+        gate = self._gate.judge(self._brightness if self._with_flow(at) else None, at)
+        if gate == "leave":
+            # Between two flashes, or while the lights are out, nobody is seen; all are there.
+            self._people_at = at if self._count is not None else self._people_at
+            return self._fuse(at, intensity)
+        if gate == "anew":
+            self._ring.clear()
+            self._forget_joints()
         keypoints = _seen_or_not(keypoints)
         torsos = torso_lengths(keypoints)
-        rows = self._ring.write(ids, keypoints, torsos, at)
+        rows = self._ring.rows_of(ids, at)
+        self._sides.keep(rows, ids, keypoints, torsos, at)
+        self._ring.write(ids, keypoints, torsos, at, rows)
         then, known, lengths = self._ring.look_back(rows, at, TIME_BASE_SECONDS)
         body = np.where(known, lengths * TORSO_TO_BODY, np.nan)
-        speeds = body_speeds(keypoints, then, body, TIME_BASE_SECONDS, JITTER)
+        longer = max(1.0, aspect)
+        trembles = self._tremble.see(
+            rows, ids, keypoints, at, least=PIXEL * longer, most=MOST_PIXELS * longer
+        )
+        jitter = np.hypot(JITTER, trembles / body)
+        speeds = without_travel(
+            body_speeds(keypoints, then, body, TIME_BASE_SECONDS, jitter),
+            keypoints, then, body, self._travellers.see(rows, ids, keypoints, at, self._shifted),
+            seconds=TIME_BASE_SECONDS, jitter=jitter,
+            camera_y=self._camera[1] * TIME_BASE_SECONDS if self._with_flow(at) else 0.0,
+        )  # fmt: skip
         tall = lengths[np.isfinite(lengths)]
         if tall.size:
             self._body = float(np.median(tall)) * TORSO_TO_BODY
@@ -165,6 +220,9 @@ class CrowdMeter:
         seen = np.isfinite(speeds[:, 4])
         if self._count == 0:
             self._pose_at, self._pose_speed, self._pose_drive = at, 0.0, 0.0
+            # Who has left has no beat to be smoothed over.
+            self._beat.reset()
+            self._fair_beat.reset()
             self._parts = (None,) * 4
         elif seen.any():
             self._pose_at = at
@@ -182,19 +240,44 @@ class CrowdMeter:
         at: float,
         intensity: float,
         person_height: float | None = None,
+        camera: tuple[float, float] = (0.0, 0.0),
+        brightness: float | None = None,
     ) -> Reading:
         """Flow saw this much movement, in bodies of `person_height` (a share of the picture's).
 
-        Where joints have told how tall people here really are, that counts.
+        Where joints have told how tall people here really are, that counts; `camera` is how fast
+        the camera's own movement shifts the picture, `brightness` its mean grey level, 0 to 1.
         """
         if person_height is not None and self._body is not None:
             speed *= min(3.0, max(1.0 / 3.0, person_height / self._body))
         if math.isfinite(speed) and math.isfinite(confidence):
+            self._follow_camera(camera, at)
+            self._brightness = brightness
             self._motion_at = at
             self._motion_speed = max(0.0, speed)
             self._motion_trust = min(1.0, max(0.0, confidence))
             self._light = light
         return self._fuse(at, intensity)
+
+    def _forget_joints(self) -> None:
+        """What was learned of each body does not go on."""
+        self._sides.clear()
+        self._travellers.clear()
+        self._tremble.clear()
+
+    def _follow_camera(self, camera: tuple[float, float], at: float) -> None:
+        """Add up how far the camera has shifted the picture."""
+        seconds = at - self._motion_at
+        if not (math.isfinite(camera[0]) and math.isfinite(camera[1])):
+            camera = (0.0, 0.0)
+        if 0.0 < seconds <= self._stale_after:
+            x, y = self._shifted
+            self._shifted = (x + camera[0] * seconds, y + camera[1] * seconds)
+        self._camera = camera
+
+    def _with_flow(self, at: float) -> bool:
+        """Flow has just looked at the same picture, or nearly."""
+        return abs(at - self._motion_at) < TIME_BASE_SECONDS
 
     def _blinded(self, at: float) -> bool:
         """Flow said, a moment ago, that the light hides the people."""
@@ -223,22 +306,28 @@ class CrowdMeter:
             weight = self._motion_trust * (MOTION_SHARE if pose else 1.0)
             if pose and not self._count:
                 weight *= 0.25
+            moved = self._motion_speed * self._paced(at, pose=pose)
+            if pose and self._pose_speed is not None:
+                # Where the two contradict each other joints are right: light has none.
+                ratio = (moved + self._anchors.still) / (self._pose_speed + self._anchors.still)
+                weight *= min(ratio, 1.0 / ratio)
             weights += weight
-            speed += weight * self._motion_speed
-            driving += weight * self._motion_speed
+            speed += weight * moved
+            driving += weight * moved
             trust = 1.0 - (1.0 - trust) * (1.0 - weight) if pose else self._motion_trust
         if eyes and weights >= LEAST_TRUST:
             raw_speed = (speed + PRIOR * self._speed.value) / (weights + PRIOR)
             fair_speed = (driving + PRIOR * self._driving.value) / (weights + PRIOR)
-            level = energy_of(self._speed.follow(raw_speed, at), self._anchors)
-            wanted = energy_of(self._driving.follow(fair_speed, at), self._anchors)
+            steady, fair = self._beat.follow(raw_speed, at), self._fair_beat.follow(fair_speed, at)
+            level = energy_of(self._speed.follow(steady, at), self._anchors)
+            wanted = energy_of(self._driving.follow(fair, at), self._anchors)
             self._sinking.reset()
             self._sinking.follow(level, at)
             self._known = True
             self._trusted_at = at
             if raw_speed > self._anchors.still:
                 self._moved_at = at
-            state = self._light if self._light in ("dark", "flashing") and motion else "ok"
+            state = self._light if self._light != "steady" and motion else "ok"
         elif (eyes or looking) and at - self._trusted_at <= BLIND_SECONDS:
             # An eye looks and trusts nothing of what it sees (dark, strobe), or the source has
             # just jumped: hold what was known.
@@ -252,8 +341,8 @@ class CrowdMeter:
             level = self._sinking.follow(intensity, at) if self._known else 0.0
             wanted, raw_speed, state = intensity, self._speed.value, "stale"
             if level == intensity or abs(level - intensity) < 0.02:
-                self._speed.reset()
-                self._driving.reset()
+                for follower in (self._speed, self._driving, self._beat, self._fair_beat):
+                    follower.reset()
         self._level = level
         confidence = self._trust.follow(trust, at)
         weight = self._weight.follow(self._crowd_weight(at, fresh=looking) * _ramp(trust), at)
@@ -269,6 +358,16 @@ class CrowdMeter:
             head=parts[0], arms=parts[1], legs=parts[2], bounce=parts[3], eyes=eyes, state=state,
             attention=self._attention.level if looking else None,
         )  # fmt: skip
+
+    def _paced(self, at: float, *, pose: bool) -> float:
+        """Factor on what flow says: how it compared with joints while both saw the same people.
+
+        Flow sees sleeves and shadows, whole bodies where they walk, and how tall people are it
+        does not know: what it is worth in this picture joints can teach it.
+        """
+        if pose and self._count and self._pose_speed is not None:
+            self._pace.compare(self._pose_speed, self._motion_speed, at)
+        return self._pace.factor
 
     def _crowd_weight(self, at: float, *, fresh: bool) -> float:
         """How much the crowd counts against the programme, by how many are there."""

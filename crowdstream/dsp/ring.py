@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numba import njit
 
+from crowdstream.dsp.energy import SEEN
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -24,6 +26,10 @@ SAMPLES: Final = 128
 FORGET_SECONDS: Final = 1.0
 LONGEST_GAP_SECONDS: Final = 0.35
 """Between two samples further apart than this nobody knows where a joint was."""
+
+CURVED_GAP_SECONDS: Final = 0.1
+"""Between samples no further apart than this a joint's way is a curve through four of them; a
+straight line would cut short whatever turns round, and more so at 15 pictures a second."""
 
 LENGTH_SECONDS: Final = 2.0
 """A person's body length is the median of their torso over this long."""
@@ -117,11 +123,42 @@ def _look_back(
             if gap > longest_gap:
                 break
             share = np.float32((then - times[row, earlier]) / gap)
+            before = (earlier - 1) % samples
+            after = (later + 1) % samples
+            curved = (
+                back + 1 < count
+                and back >= 2
+                and gap <= CURVED_GAP_SECONDS
+                and times[row, earlier] - times[row, before] <= CURVED_GAP_SECONDS
+                and times[row, after] - times[row, later] <= CURVED_GAP_SECONDS
+            )
+            weights = np.empty(4)
+            if curved:
+                for one in range(4):
+                    mine = times[row, (before + one) % samples]
+                    weights[one] = 1.0
+                    for other in range(4):
+                        if other != one:
+                            at = times[row, (before + other) % samples]
+                            weights[one] *= (then - at) / (mine - at)
             for joint in range(17):
+                bent = (
+                    curved
+                    and joints[row, before, joint, 2] >= SEEN
+                    and joints[row, after, joint, 2] >= SEEN
+                )
                 for axis in range(2):
                     a = joints[row, earlier, joint, axis]
                     b = joints[row, later, joint, axis]
-                    out[person, joint, axis] = a + share * (b - a)
+                    if bent:
+                        out[person, joint, axis] = (
+                            weights[0] * joints[row, before, joint, axis]
+                            + weights[1] * a
+                            + weights[2] * b
+                            + weights[3] * joints[row, after, joint, axis]
+                        )
+                    else:
+                        out[person, joint, axis] = a + share * (b - a)
                 out[person, joint, 2] = min(
                     joints[row, earlier, joint, 2], joints[row, later, joint, 2]
                 )
@@ -156,11 +193,20 @@ class PeopleRing:
         keypoints: NDArray[np.float32],
         torsos: NDArray[np.float64],
         at: float,
+        rows: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        """Add one sample for each person; returns their rows, -1 where there is no row left."""
-        rows = np.array([self._row(int(person), at) for person in ids], np.int64)
+        """Add one sample for each person; returns their rows, -1 where there is no row left.
+
+        `rows` are those of `rows_of`, where somebody has asked already.
+        """
+        if rows is None:
+            rows = self.rows_of(ids, at)
         _write(self._heads, self._times, self._joints, self._torsos, rows, at, keypoints, torsos)
         return rows
+
+    def rows_of(self, ids: NDArray[np.int64], at: float) -> NDArray[np.int64]:
+        """The row of each person, from now on; -1 where there is no row left."""
+        return np.array([self._row(int(person), at) for person in ids], np.int64)
 
     def look_back(
         self, rows: NDArray[np.int64], now: float, seconds: float

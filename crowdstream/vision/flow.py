@@ -32,6 +32,7 @@ from crowdstream.dsp.motion import (
     speed_of,
     without_camera,
 )
+from crowdstream.vision.light import LightWatch, alike
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,17 +58,12 @@ OLDEST_SECONDS: Final = 0.5
 ALIKE_SECONDS: Final = (0.04, 0.25)
 """Within these ages a picture of like brightness is better than one nearer to the time base."""
 
-LIKE_BRIGHTNESS: Final = 0.25
-"""Pictures whose mean levels differ by more than this (natural logarithm) are not alike."""
-
-JUMPS_THAT_FLASH: Final = 3
-"""So many jumps of brightness within a second, and the light is flashing."""
-
 FLASHING_CONFIDENCE: Final = 0.5
 """Factor on the confidence while the light flashes: half of the dance is not seen."""
 
 LIGHT_SECONDS: Final = 0.4
-"""How long what was seen of the light is remembered: a beam is not in every picture."""
+"""How long what was seen of the light is remembered: a beam is not in every picture. Doubt comes
+at once, belief returns as slowly as this."""
 
 HOLD_SECONDS: Final = 0.5
 """How slowly the last speed loses its confidence while nothing can be compared."""
@@ -86,6 +82,12 @@ class MotionReading(NamedTuple):
     """0 to 1: how far `speed` can be taken for people dancing."""
 
     light: Light
+
+    camera: tuple[float, float] = (0.0, 0.0)
+    """Shift of the picture by the camera's own movement, in picture heights per second."""
+
+    brightness: float | None = None
+    """Mean grey level, 0 to 1."""
 
 
 _NOTHING: Final = MotionReading(0.0, 0.0, 0.0, "steady")
@@ -115,7 +117,7 @@ class MotionEye:
         self._dis.setGradientDescentIterations(6)
         self._grid: NDArray[np.float32] = np.empty((0, 0, 2), np.float32)
         self._ring: deque[_Seen] = deque(maxlen=64)
-        self._jumps: deque[float] = deque(maxlen=16)
+        self._light = LightWatch()
         self._epoch: int | None = None
         self._likely: float | None = None
         self._measured = self._last = _NOTHING
@@ -133,10 +135,12 @@ class MotionEye:
             self._epoch = epoch
         if self._ring and captured_at <= self._ring[-1].captured_at:
             return self._last
-        seen = _Seen(captured_at, now, float(cv2.mean(now)[0]))
+        mean, deviation = cv2.meanStdDev(now)
+        seen = _Seen(captured_at, now, float(mean[0, 0]))
         while self._ring and captured_at - self._ring[0].captured_at > OLDEST_SECONDS:
             self._ring.popleft()
-        flashing = self._is_flashing(seen)
+        self._light.see(captured_at, seen.brightness, float(deviation[0, 0]))
+        flashing = self._light.flashing
         then = self._reference(seen, flashing=flashing)
         self._ring.append(seen)
         measured = self._compare(then, seen, flashing=flashing) if then is not None else None
@@ -144,21 +148,15 @@ class MotionEye:
             self._last = self._held(captured_at, flashing=flashing)
         else:
             self._measured = self._last = measured
+        self._last = self._last._replace(brightness=seen.brightness / 255.0)
         return self._last
 
     def _forget(self) -> None:
         self._ring.clear()
-        self._jumps.clear()
+        self._light.clear()
         self._likely = None
         self._measured = self._last = _NOTHING
         self._measured_at = -math.inf
-
-    def _is_flashing(self, seen: _Seen) -> bool:
-        if self._ring and not _alike(self._ring[-1], seen):
-            self._jumps.append(seen.captured_at)
-        while self._jumps and seen.captured_at - self._jumps[0] > 1.0:
-            self._jumps.popleft()
-        return len(self._jumps) >= JUMPS_THAT_FLASH
 
     def _reference(self, seen: _Seen, *, flashing: bool) -> _Seen | None:
         """The picture nearest to one time base earlier; of like brightness, if there is one."""
@@ -204,10 +202,13 @@ class MotionEye:
         camera, follows_camera, stands_still = fit_camera(flow_x, flow_y, patterned)
         change = cells.change
         reach = 0.0
+        shift = (0.0, 0.0)
         if follows_camera >= stands_still:
             flow_x, flow_y, fresh = without_camera(flow_x, flow_y, camera)
             reach = _reach(camera, flow_x.shape)
             if reach > 0.15:  # pixels; less does not show
+                # Flow says where a pixel was: the picture went the other way.
+                shift = (-float(camera[0]) / ROWS / seconds, -float(camera[3]) / ROWS / seconds)
                 change = cell_change(now, _steadied(old, camera, flow_x.shape))
                 change[fresh] = 0.0
         signs = read_signs(
@@ -232,9 +233,13 @@ class MotionEye:
             confidence *= FLASHING_CONFIDENCE
         elif signs.detail_share < 0.04 and seen.brightness < DARK_LEVEL:
             light = "dark"
+        elif self._light.changing:
+            light = "changing"
         elif likely < 0.5:
             light = "moving"
-        return MotionReading(speed_of(bodily), signs.moving_share, confidence, light)
+        elif self._light.hazy:
+            light = "hazy"
+        return MotionReading(speed_of(bodily), signs.moving_share, confidence, light, shift)
 
     def _flow(self, now: NDArray[np.uint8], old: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Where each pixel of `now` was in `old`: shape (rows, cols, 2), in pixels."""
@@ -251,7 +256,7 @@ class MotionEye:
 
     def _remember(self, likelihood: float, captured_at: float) -> float:
         """The likelihood that these are people, over the last LIGHT_SECONDS."""
-        if self._likely is None:
+        if self._likely is None or likelihood < self._likely:
             self._likely = likelihood
         else:
             share = -math.expm1(-(captured_at - self._measured_at) / LIGHT_SECONDS)
@@ -264,7 +269,11 @@ class MotionEye:
         age = captured_at - self._measured_at
         return self._measured._replace(
             confidence=self._measured.confidence * math.exp(-age / HOLD_SECONDS),
-            light="flashing" if flashing else self._measured.light,
+            light="flashing"
+            if flashing
+            else "changing"
+            if self._light.changing
+            else self._measured.light,
         )
 
     def _grid_like(self, flow: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -286,9 +295,7 @@ def _reduced(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _alike(one: _Seen, other: _Seen) -> bool:
-    # 4 levels above black: in the dark a ratio says nothing.
-    ratio = (one.brightness + 4.0) / (other.brightness + 4.0)
-    return abs(math.log(ratio)) < LIKE_BRIGHTNESS
+    return alike(one.brightness, other.brightness)
 
 
 def _reach(camera: NDArray[np.float64], shape: tuple[int, ...]) -> float:
