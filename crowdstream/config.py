@@ -13,6 +13,7 @@ from crowdstream.programme import Programme
 from crowdstream.registry import stage_names
 from crowdstream.settings import Keys, details_of, line_of, nearest, read_toml, sentence_of, short
 from crowdstream.stage import Places
+from crowdstream.zones import Zones
 
 SYSTEM_CONFIG: Final = Path("/etc/crowdstream/config.toml")
 
@@ -56,6 +57,9 @@ class Config(Section):
     log: Log = Log()
     health: Health = Health()
     programme: Programme = Programme()
+    zones: Zones = Field(
+        default_factory=dict, description="Named parts of the picture: each `[zones.NAME]`."
+    )
     stages: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Settings laid over the recipe's, by stage name."
     )

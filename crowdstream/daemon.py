@@ -251,6 +251,9 @@ def status_facts(status: Status, latest: Latest, now: float) -> dict[str, Any]:
             "people": energy.people,
             "eyes": list(energy.eyes),
             "state": energy.state,
+            "zones": {
+                zone.name: {"level": zone.level, "people": zone.people} for zone in energy.zones
+            },
         },
         "playing": None
         if playing is None

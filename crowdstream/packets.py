@@ -153,6 +153,9 @@ class Motion(Packet):
     brightness: float | None = None
     """Mean grey level of the picture, 0 to 1."""
 
+    zones: tuple[float, ...] = ()
+    """`speed` in each zone of config.toml that is not ignored, in their order."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People(Packet):
@@ -170,6 +173,18 @@ class People(Packet):
 
     aspect: float
     """Width over height of the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneEnergy:
+    """One named part of the picture."""
+
+    name: str
+    level: float | None
+    """0 to 1, smoothed as the whole is; None while no eye is fresh."""
+
+    people: int | None
+    """How many stand in it; None when no pose eye says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +233,23 @@ class Energy(Packet):
     """0 to 1: how far everybody holds a hand up and is still, as a crowd does that films or
     listens. It holds the release of `level` and `drive` for up to sixteen bars. None when no
     pose eye says so."""
+
+    contraction: float | None = None
+    """0 limbs stretched out as far as they reach, 1 drawn in to the body; mean of the people."""
+
+    smoothness: float | None = None
+    """Spectral arc length of the limbs' speed: about -1.5 where they flow, -5 where they jerk;
+    mean of the people whose limbs move. None while nobody's do."""
+
+    density: float | None = None
+    """People per square body length of the picture where they stand, from the distances to the
+    nearest neighbours; 0 for one alone."""
+
+    flow: tuple[float, float] | None = None
+    """Common drift of the torsos, in body lengths per second: x to the right, y down."""
+
+    zones: tuple[ZoneEnergy, ...] = ()
+    """Each zone of config.toml that is not ignored, in their order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -208,7 +208,8 @@ def sentence_of(
     also: Collection[str] = (),
 ) -> str:
     """One mistake that pydantic found, as one plain sentence with its line."""
-    keys: Keys = tuple(detail["loc"])
+    # pydantic marks what is wrong with a name in a table as `[key]` behind it.
+    keys: Keys = tuple(key for key in detail["loc"] if key != "[key]")
     line = line_of(text, (*at, *keys)) if text else None
     place = f"{where}, line {line}" if line is not None else where
     name = _dotted(keys)

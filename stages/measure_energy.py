@@ -9,9 +9,10 @@ from pydantic import Field, model_validator
 
 from crowdstream.dsp.crowd import CrowdMeter, Reading
 from crowdstream.dsp.energy import Anchors
-from crowdstream.packets import Energy, Eye, Motion, People
+from crowdstream.packets import Energy, Eye, Motion, People, ZoneEnergy
 from crowdstream.programme import Programme
 from crowdstream.stage import Context, StageConfig, Transform
+from crowdstream.zones import Zones, map_of
 
 
 class MeasureEnergyConfig(StageConfig):
@@ -25,7 +26,7 @@ class MeasureEnergyConfig(StageConfig):
         release_seconds = 1.2
     """
 
-    from_machine: ClassVar[tuple[str, ...]] = ("programme",)
+    from_machine: ClassVar[tuple[str, ...]] = ("programme", "zones")
 
     still: float = Field(
         Anchors().still, ge=0, description="Movement that counts as none, body lengths a second."
@@ -45,6 +46,7 @@ class MeasureEnergyConfig(StageConfig):
         0.6, gt=0, le=10, description="An eye that is silent for so long no longer counts."
     )
     programme: Programme = Field(Programme(), description="From [programme] of config.toml.")
+    zones: Zones = Field(default_factory=dict, description="From [zones.NAME] of config.toml.")
 
     @model_validator(mode="after")
     def _anchors_rise(self) -> MeasureEnergyConfig:
@@ -74,6 +76,7 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
             few_people=config.few_people,
             stale_after_seconds=config.stale_after_seconds,
             bar_seconds=4 * 60.0 / config.programme.bpm,
+            zones=map_of(config.zones),
         )
         self._seq = 0
         self._epoch = 0
@@ -107,6 +110,7 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
             person_height=packet.person_height,
             camera=packet.camera,
             brightness=packet.brightness,
+            zones=packet.zones,
         )
         return self._energy(reading, packet.captured_at, "motion")
 
@@ -122,7 +126,9 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
 
     def _energy(self, reading: Reading, at: float, fresh_from: Eye | None) -> Energy:
         self._seq += 1
+        fields = reading._asdict()
+        fields["zones"] = tuple(ZoneEnergy(*zone) for zone in reading.zones)
         return Energy(
             seq=self._seq, captured_at=at, epoch=self._epoch, fresh_from=fresh_from,
-            **reading._asdict(),
+            **fields,
         )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import cv2
 import numpy as np
 from pydantic import Field
@@ -10,6 +12,7 @@ from crowdstream.channel import WhenFull
 from crowdstream.packets import GREY_HEIGHT, Frame, Motion
 from crowdstream.stage import Context, Intake, StageConfig, Transform
 from crowdstream.vision.flow import PERSON_HEIGHT, MotionEye
+from crowdstream.zones import Zones, map_of
 
 
 class MeasureMotionConfig(StageConfig):
@@ -21,6 +24,8 @@ class MeasureMotionConfig(StageConfig):
         person_height = 0.45
     """
 
+    from_machine: ClassVar[tuple[str, ...]] = ("zones",)
+
     person_height: float = Field(
         PERSON_HEIGHT,
         ge=0.03,
@@ -28,6 +33,7 @@ class MeasureMotionConfig(StageConfig):
         description="Usual height of a whole person in the picture, as a share of its height"
         " (above 1 where people are cut by its edge).",
     )
+    zones: Zones = Field(default_factory=dict, description="From [zones.NAME] of config.toml.")
 
 
 class MeasureMotion(Transform[Frame, Motion]):
@@ -42,7 +48,7 @@ class MeasureMotion(Transform[Frame, Motion]):
     def __init__(self, config: MeasureMotionConfig, context: Context) -> None:
         """Store settings; touch nothing of the world."""
         super().__init__(config, context)
-        self._eye = MotionEye(config.person_height)
+        self._eye = MotionEye(config.person_height, map_of(config.zones))
 
     async def open(self) -> None:
         """Run everything once, so that nothing is compiled or allocated on the first beat."""
@@ -69,4 +75,5 @@ class MeasureMotion(Transform[Frame, Motion]):
             person_height=self._eye.person_height,
             camera=seen.camera,
             brightness=seen.brightness,
+            zones=seen.zones,
         )

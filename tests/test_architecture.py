@@ -31,8 +31,9 @@ TABLE: Final[dict[str, str]] = {
     # What is written in files, and what becomes of it.
     "settings": "errors",
     "programme": "",
+    "zones": "dsp",
     "registry": "errors packets settings stage",
-    "config": "errors programme registry settings stage",
+    "config": "errors programme registry settings stage zones",
     "recipe": "channel errors settings",
     "plan": "channel config errors recipe registry settings stage",
     # The machine.
@@ -70,7 +71,7 @@ TABLE: Final[dict[str, str]] = {
 
 # What the files of `stages/` may import of the engine.
 FOR_STAGES: Final = (
-    "channel dsp errors models music packets player programme slots stage vision wire worker"
+    "channel dsp errors models music packets player programme slots stage vision wire worker zones"
 )
 
 # What of other people's packages a room may import, beside numpy and the standard library.
@@ -78,6 +79,7 @@ OF_OTHERS: Final[dict[str, str]] = {
     "stage": "pydantic",
     "settings": "pydantic pydantic_core",
     "programme": "pydantic",
+    "zones": "pydantic",
     "config": "pydantic",
     "recipe": "pydantic",
     "plan": "pydantic",

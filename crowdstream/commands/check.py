@@ -231,7 +231,9 @@ def _print_effective(plan: Plan, config: Config, recipe: Recipe, mask: Mask) -> 
         if isinstance(value, dict):
             print(f"[{key}]")
             for inner, setting in value.items():
-                given = inner in getattr(config, key).model_fields_set
+                section = getattr(config, key)
+                named = section if isinstance(section, dict) else section.model_fields_set
+                given = inner in named
                 tell(inner, setting, in_config(key, inner) if given else "default")
         else:
             print(f"{key} = {mask.fact(key, value)!r}    ({in_config(key)})")

@@ -185,6 +185,11 @@ def _told_of(running: dict[str, Any]) -> Iterator[str]:
             f" {number(energy.get('drive'), '.2f')}, people {number(energy.get('people'), 'g')},"
             f" eyes {', '.join(energy.get('eyes') or []) or '-'}, {energy.get('state')}"
         )
+    for name, zone in ((energy or {}).get("zones") or {}).items():
+        yield (
+            f"zone {name}: energy {number(zone.get('level'), '.2f')},"
+            f" people {number(zone.get('people'), 'g')}"
+        )
     if playing := running.get("playing"):
         yield (
             f"playing {playing.get('track')} ({playing.get('section')}),"

@@ -21,8 +21,10 @@ from crowdstream.dsp.gate import LightGate
 from crowdstream.dsp.pace import Pace
 from crowdstream.dsp.ring import PeopleRing
 from crowdstream.dsp.sides import Sides
+from crowdstream.dsp.signals import Shape, Signals, means_of
 from crowdstream.dsp.travel import Travellers, without_travel
 from crowdstream.dsp.tremble import Tremble
+from crowdstream.dsp.zones import WHOLE, ZoneMap, ZoneMeter, ZoneReading
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,9 +51,6 @@ UNSEEN_TRUST: Final = 0.6
 
 FADE_TO_PROGRAMME_SECONDS: Final = 3.0
 """A crowd that nobody sees any more sinks to the programme's level in about ten seconds."""
-
-LARGEST_SHARE: Final = 1.0 / 8.0
-"""Of the movement of all, no single body moves the music by more than this."""
 
 PRIOR: Final = 0.1
 """Weight of what was known before, beside what the eyes see now: a glance that trusts itself
@@ -99,6 +98,11 @@ class Reading(NamedTuple):
     eyes: tuple[Literal["motion", "pose"], ...]
     state: str
     attention: float | None
+    contraction: float | None
+    smoothness: float | None
+    density: float | None
+    flow: tuple[float, float] | None
+    zones: tuple[ZoneReading, ...]
 
 
 class CrowdMeter:
@@ -113,10 +117,12 @@ class CrowdMeter:
         few_people: int = 8,
         stale_after_seconds: float = 0.6,
         bar_seconds: float = 2.0,
+        zones: ZoneMap | None = None,
     ) -> None:
         """`few_people` dancers have full weight against the programme.
 
         A bar of the music takes about `bar_seconds`: what attention holds is held for bars.
+        People are looked up in `zones`: some do not count, some have an energy of their own.
         """
         self._anchors = anchors
         self._few = few_people
@@ -130,6 +136,14 @@ class CrowdMeter:
         self._sides = Sides()
         self._travellers = Travellers()
         self._tremble = Tremble()
+        self._signals = Signals()
+        self._zones = zones
+        self._zone_meter = ZoneMeter(
+            zones.names if zones is not None else (),
+            anchors=anchors,
+            attack_seconds=attack_seconds,
+            release_seconds=release_seconds,
+        )
         self._beat = Follower(BEAT_SECONDS, BEAT_SECONDS)
         self._fair_beat = Follower(BEAT_SECONDS, BEAT_SECONDS)
         self._pace = Pace(PACE_SECONDS)
@@ -187,6 +201,11 @@ class CrowdMeter:
             self._ring.clear()
             self._forget_joints()
         keypoints = _seen_or_not(keypoints)
+        ids = np.ascontiguousarray(ids, np.int64)
+        labels = self._zones.of_people(keypoints, aspect) if self._zones is not None else None
+        if labels is not None and not labels.all():
+            there = labels != 0
+            keypoints, ids, labels = keypoints[there], ids[there], labels[there]
         torsos = torso_lengths(keypoints)
         rows = self._ring.rows_of(ids, at)
         self._sides.keep(rows, ids, keypoints, torsos, at)
@@ -204,6 +223,17 @@ class CrowdMeter:
             seconds=TIME_BASE_SECONDS, jitter=jitter,
             camera_y=self._camera[1] * TIME_BASE_SECONDS if self._with_flow(at) else 0.0,
         )  # fmt: skip
+        if labels is not None:
+            self._zone_meter.take_people(labels, speeds[:, 4])
+            counted = labels >= WHOLE
+            if not counted.all():
+                # A zone beside the floor counts for itself alone.
+                rows, ids, lengths = rows[counted], ids[counted], lengths[counted]
+                keypoints, then, speeds = keypoints[counted], then[counted], speeds[counted]
+        self._signals.see(
+            rows, ids, keypoints, then, lengths * TORSO_TO_BODY, speeds, at,
+            camera=self._camera if self._with_flow(at) else (0.0, 0.0),
+        )  # fmt: skip
         tall = lengths[np.isfinite(lengths)]
         if tall.size:
             self._body = float(np.median(tall)) * TORSO_TO_BODY
@@ -217,18 +247,17 @@ class CrowdMeter:
         self._people_at = at
         self._count = int(ids.shape[0])
         self._attention.see(raised_share(keypoints, speeds), self._count, at)
-        seen = np.isfinite(speeds[:, 4])
         if self._count == 0:
             self._pose_at, self._pose_speed, self._pose_drive = at, 0.0, 0.0
             # Who has left has no beat to be smoothed over.
             self._beat.reset()
             self._fair_beat.reset()
             self._parts = (None,) * 4
-        elif seen.any():
-            self._pose_at = at
-            self._pose_speed = float(speeds[seen, 4].mean())
-            self._pose_drive = _fair_mean(speeds[seen, 4])
-            self._parts = tuple(_mean(speeds[:, part]) for part in range(4))
+        else:
+            *parts, speed, fair = means_of(speeds)
+            if math.isfinite(speed):
+                self._pose_at, self._pose_speed, self._pose_drive = at, speed, fair
+                self._parts = tuple(part if math.isfinite(part) else None for part in parts)
         return self._fuse(at, intensity)
 
     def take_motion(
@@ -242,14 +271,18 @@ class CrowdMeter:
         person_height: float | None = None,
         camera: tuple[float, float] = (0.0, 0.0),
         brightness: float | None = None,
+        zones: tuple[float, ...] = (),
     ) -> Reading:
         """Flow saw this much movement, in bodies of `person_height` (a share of the picture's).
 
         Where joints have told how tall people here really are, that counts; `camera` is how fast
-        the camera's own movement shifts the picture, `brightness` its mean grey level, 0 to 1.
+        the camera's own movement shifts the picture, `brightness` its mean grey level, 0 to 1,
+        and `zones` the same speed in each zone.
         """
         if person_height is not None and self._body is not None:
-            speed *= min(3.0, max(1.0 / 3.0, person_height / self._body))
+            taller = min(3.0, max(1.0 / 3.0, person_height / self._body))
+            speed *= taller
+            zones = tuple(one * taller for one in zones)
         if math.isfinite(speed) and math.isfinite(confidence):
             self._follow_camera(camera, at)
             self._brightness = brightness
@@ -257,6 +290,7 @@ class CrowdMeter:
             self._motion_speed = max(0.0, speed)
             self._motion_trust = min(1.0, max(0.0, confidence))
             self._light = light
+            self._zone_meter.take_motion(zones, self._motion_trust)
         return self._fuse(at, intensity)
 
     def _forget_joints(self) -> None:
@@ -264,6 +298,7 @@ class CrowdMeter:
         self._sides.clear()
         self._travellers.clear()
         self._tremble.clear()
+        self._signals.clear()
 
     def _follow_camera(self, camera: tuple[float, float], at: float) -> None:
         """Add up how far the camera has shifted the picture."""
@@ -357,6 +392,8 @@ class CrowdMeter:
             confidence=_unit(confidence), drive=_unit(drive), people=count,
             head=parts[0], arms=parts[1], legs=parts[2], bounce=parts[3], eyes=eyes, state=state,
             attention=self._attention.level if looking else None,
+            zones=self._zone_meter.read(at, pose=looking, motion=motion),
+            **(self._signals.shape if looking else Shape())._asdict(),
         )  # fmt: skip
 
     def _paced(self, at: float, *, pose: bool) -> float:
@@ -385,23 +422,6 @@ def _seen_or_not(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
     known = np.array(keypoints, np.float32, order="C")
     known[~np.isfinite(known).all(axis=2)] = 0.0
     return known
-
-
-def _fair_mean(speeds: NDArray[np.float64]) -> float:
-    """The mean, no one counting more than an eighth of the sum; of few, than twice the mean.
-
-    Twice, because within one swing a limb's speed comes to 1.6 times its mean: people who dance
-    alike, each at their own moment, all count whole. The sum is that of all as they are: taking
-    it again of what was capped would leave, step by step, nothing of seven who dance where one
-    stands.
-    """
-    limit = float(speeds.sum()) * max(LARGEST_SHARE, 2.0 / speeds.shape[0])
-    return float(np.minimum(speeds, limit).mean())
-
-
-def _mean(values: NDArray[np.float64]) -> float | None:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else None
 
 
 def _ramp(trust: float) -> float:

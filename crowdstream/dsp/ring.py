@@ -167,6 +167,64 @@ def _look_back(
     return then
 
 
+@njit(
+    "int64[::1](int64[::1], float64[::1], int64[::1], int64[::1], float64, float64)",
+    cache=True,
+    nogil=True,
+)
+def _rows_of(
+    owners: NDArray[np.int64],
+    seen_at: NDArray[np.float64],
+    heads: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    at: float,
+    forget: float,
+) -> NDArray[np.int64]:
+    """The row of each id, found through a table of hashes; new people take the oldest rows."""
+    out = np.full(ids.shape[0], -1, np.int64)
+    # Made anew for each picture, four places to a row: nothing has to be taken out of it.
+    places = 4 * owners.shape[0]
+    table = np.full(places, -1, np.int64)
+    for row in range(owners.shape[0]):
+        if owners[row] >= 0:
+            place = (owners[row] * 2654435761 >> 8) % places
+            while table[place] >= 0:
+                place = (place + 1) % places
+            table[place] = row
+    given = np.zeros(owners.shape[0], np.bool_)
+    news = 0
+    for person in range(ids.shape[0]):
+        place = (ids[person] * 2654435761 >> 8) % places
+        while table[place] >= 0 and owners[table[place]] != ids[person]:
+            place = (place + 1) % places
+        row = table[place]
+        if row < 0:
+            news += 1
+        elif not given[row]:
+            given[row] = True
+            seen_at[row] = at
+            out[person] = row
+    if news == 0:
+        return out
+    for person in range(ids.shape[0]):
+        if out[person] >= 0:
+            continue
+        twice = False
+        for row in range(owners.shape[0]):
+            twice = twice or (given[row] and owners[row] == ids[person])
+        if twice:
+            continue
+        row = int(np.argmin(seen_at))
+        if at - seen_at[row] < forget:
+            break
+        owners[row] = ids[person]
+        seen_at[row] = at
+        heads[row] = 0
+        given[row] = True
+        out[person] = row
+    return out
+
+
 class PeopleRing:
     """Everyone's joints over the last two seconds."""
 
@@ -176,13 +234,11 @@ class PeopleRing:
         self._joints = np.zeros((ROWS, SAMPLES, 17, 3), np.float32)
         self._torsos = np.full((ROWS, SAMPLES), np.nan)
         self._heads = np.zeros(ROWS, np.int64)
-        self._row_of: dict[int, int] = {}
         self._seen_at = np.full(ROWS, -math.inf)
         self._owner = np.full(ROWS, -1, np.int64)
 
     def clear(self) -> None:
         """Forget everyone: the source has jumped."""
-        self._row_of.clear()
         self._owner[:] = -1
         self._seen_at[:] = -math.inf
         self._heads[:] = 0
@@ -205,8 +261,12 @@ class PeopleRing:
         return rows
 
     def rows_of(self, ids: NDArray[np.int64], at: float) -> NDArray[np.int64]:
-        """The row of each person, from now on; -1 where there is no row left."""
-        return np.array([self._row(int(person), at) for person in ids], np.int64)
+        """The row of each person, from now on; -1 where there is no row left.
+
+        Of a number that stands there twice, the second has none.
+        """
+        ids = np.ascontiguousarray(ids, np.int64)
+        return _rows_of(self._owner, self._seen_at, self._heads, ids, at, FORGET_SECONDS)
 
     def look_back(
         self, rows: NDArray[np.int64], now: float, seconds: float
@@ -224,19 +284,3 @@ class PeopleRing:
             now - LENGTH_SECONDS, LONGEST_GAP_SECONDS, joints, known, lengths,
         )  # fmt: skip
         return joints, known > 0.5, lengths
-
-    def _row(self, person: int, at: float) -> int:
-        row = self._row_of.get(person)
-        if row is not None and self._owner[row] == person:
-            self._seen_at[row] = at
-            return row
-        row = int(np.argmin(self._seen_at))
-        if at - self._seen_at[row] < FORGET_SECONDS:
-            return -1
-        if self._owner[row] >= 0:
-            self._row_of.pop(int(self._owner[row]), None)
-        self._row_of[person] = row
-        self._owner[row] = person
-        self._seen_at[row] = at
-        self._heads[row] = 0
-        return row

@@ -130,6 +130,9 @@ def _summary(video: Path, seen: _Collector, status: Status, wall: float) -> dict
             "arms": mean([energy.arms for energy in energies]),
             "legs": mean([energy.legs for energy in energies]),
             "head": mean([energy.head for energy in energies]),
+            "contraction": mean([energy.contraction for energy in energies]),
+            "smoothness": mean([energy.smoothness for energy in energies]),
+            "density": mean([energy.density for energy in energies]),
         },
         "groove": {
             "bpm": _rounded(np.median(grooves)) if grooves else None,

@@ -37,6 +37,7 @@ from crowdstream.vision.light import LightWatch, alike
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from crowdstream.dsp.zones import ZoneMap
     from crowdstream.packets import Light
 
 # Its stubs know neither DIS flow nor that a picture of bytes stays one.
@@ -89,6 +90,9 @@ class MotionReading(NamedTuple):
     brightness: float | None = None
     """Mean grey level, 0 to 1."""
 
+    zones: tuple[float, ...] = ()
+    """Estimate of v in each zone that has an energy."""
+
 
 _NOTHING: Final = MotionReading(0.0, 0.0, 0.0, "steady")
 
@@ -104,9 +108,16 @@ class _Seen(NamedTuple):
 class MotionEye:
     """Watches one camera and remembers half a second of it. Not shared between threads."""
 
-    def __init__(self, person_height: float = PERSON_HEIGHT) -> None:
-        """`person_height` is a share of the picture's height, above 0; it may be set later."""
+    def __init__(self, person_height: float = PERSON_HEIGHT, zones: ZoneMap | None = None) -> None:
+        """`person_height` is a share of the picture's height, above 0; it may be set later.
+
+        Of `zones` some are ignored, the others have a speed of their own.
+        """
         self.person_height = person_height
+        self._zones = zones
+        self._seen_size = (0, 0)
+        self._labels: NDArray[np.uint32] | None = None
+        self._visible: NDArray[np.uint8] | None = None
         self.signs: Signs | None = None
         """What the newest comparison saw; None before the first."""
         self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
@@ -129,13 +140,13 @@ class MotionEye:
         The first look of an epoch has nothing to compare with: speed 0, confidence 0. A picture
         that is not newer than the last one changes nothing.
         """
-        now = _reduced(grey)
+        now = self._without_ignored(_reduced(grey))
         if epoch != self._epoch or (self._ring and self._ring[-1].picture.shape != now.shape):
             self._forget()
             self._epoch = epoch
         if self._ring and captured_at <= self._ring[-1].captured_at:
             return self._last
-        mean, deviation = cv2.meanStdDev(now)
+        mean, deviation = cv2.meanStdDev(now, mask=self._visible)
         seen = _Seen(captured_at, now, float(mean[0, 0]))
         while self._ring and captured_at - self._ring[0].captured_at > OLDEST_SECONDS:
             self._ring.popleft()
@@ -150,6 +161,22 @@ class MotionEye:
             self._measured = self._last = measured
         self._last = self._last._replace(brightness=seen.brightness / 255.0)
         return self._last
+
+    def _without_ignored(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture with the mean of the rest where zones say that nothing counts.
+
+        So no screen can change anything, not even through the brightness of the whole; and the
+        patch follows the room's light, as what is fitted to it expects.
+        """
+        if self._zones is None:
+            return picture
+        if self._labels is None or self._seen_size != picture.shape:
+            self._seen_size = (picture.shape[0], picture.shape[1])
+            ignored, self._labels = self._zones.cell_labels(*self._seen_size, CELL)
+            self._visible = np.where(ignored, 0, 255).astype(np.uint8)
+        assert self._visible is not None
+        picture[self._visible == 0] = round(cv2.mean(picture, mask=self._visible)[0])
+        return picture
 
     def _forget(self) -> None:
         self._ring.clear()
@@ -196,9 +223,11 @@ class MotionEye:
             borderMode=cv2.BORDER_REPLICATE,
         )
         cells = compare(now, old, followed)
-        noise = noise_of(cells)
+        noise = noise_of(cells, self._labels)
         flow_x, flow_y = cell_flow(flow)
         patterned = (cells.spread > pattern_level(noise)).astype(np.float32)
+        if self._labels is not None:
+            patterned[self._labels == 0] = 0.0
         camera, follows_camera, stands_still = fit_camera(flow_x, flow_y, patterned)
         change = cells.change
         reach = 0.0
@@ -211,6 +240,7 @@ class MotionEye:
                 shift = (-float(camera[0]) / ROWS / seconds, -float(camera[3]) / ROWS / seconds)
                 change = cell_change(now, _steadied(old, camera, flow_x.shape))
                 change[fresh] = 0.0
+        zones = np.zeros((len(self._zones.names) if self._zones is not None else 0, 2))
         signs = read_signs(
             flow_x,
             flow_y,
@@ -220,6 +250,8 @@ class MotionEye:
             camera_pixels=reach,
             seconds=seconds,
             person_cells=self.person_height * ROWS / CELL,
+            labels=self._labels,
+            zones=zones,
         )
         self.signs = signs
         bodily = signs.speed / self.person_height
@@ -239,7 +271,10 @@ class MotionEye:
             light = "moving"
         elif self._light.hazy:
             light = "hazy"
-        return MotionReading(speed_of(bodily), signs.moving_share, confidence, light, shift)
+        return MotionReading(
+            speed_of(bodily), signs.moving_share, confidence, light, shift,
+            zones=tuple(speed_of(speed / self.person_height) for speed in zones[:, 0].tolist()),
+        )  # fmt: skip
 
     def _flow(self, now: NDArray[np.uint8], old: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Where each pixel of `now` was in `old`: shape (rows, cols, 2), in pixels."""

@@ -131,7 +131,7 @@ def test_a_row_is_taken_over_once_its_person_is_forgotten() -> None:
         rows = ring.write(people, joints, np.full(ROWS, 0.1), now)
         assert sorted(rows) == list(range(ROWS))
         assert not ring.look_back(rows, now, 0.1)[1].any()
-    assert len(ring._row_of) == ROWS
+    assert sorted(ring._owner) == list(range(3000, 3000 + ROWS))
 
 
 def test_after_a_jump_nobody_has_a_past() -> None:
