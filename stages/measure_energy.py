@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from typing import ClassVar, Final
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -13,6 +14,9 @@ from crowdstream.packets import Energy, Eye, Motion, People, ZoneEnergy
 from crowdstream.programme import Programme
 from crowdstream.stage import Context, StageConfig, Transform
 from crowdstream.zones import Zones, map_of
+
+SET_BACK_SECONDS: Final = 3.0
+"""No eye is slower than this: what is older says that the clock was set back."""
 
 
 class MeasureEnergyConfig(StageConfig):
@@ -69,7 +73,16 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
         """Everything that is needed is made here; nothing grows later."""
         super().__init__(config, context)
         self._programme = config.programme
-        self._meter = CrowdMeter(
+        self._config = config
+        self._meter = self._a_meter()
+        self._latest = -math.inf
+        self._seq = 0
+        self._epoch = 0
+        self._pose_epoch = 0
+
+    def _a_meter(self) -> CrowdMeter:
+        config = self._config
+        return CrowdMeter(
             anchors=Anchors(config.still, config.half, config.full),
             attack_seconds=config.attack_seconds,
             release_seconds=config.release_seconds,
@@ -78,9 +91,6 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
             bar_seconds=4 * 60.0 / config.programme.bpm,
             zones=map_of(config.zones),
         )
-        self._seq = 0
-        self._epoch = 0
-        self._pose_epoch = 0
 
     async def open(self) -> None:
         """Warm the kernels up, so that nothing compiles on the first beat."""
@@ -91,6 +101,10 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
     def process(self, packet: Motion | People, /) -> Energy:
         """Take what one eye saw."""
         self._epoch = packet.epoch
+        if packet.captured_at < self._latest - SET_BACK_SECONDS:
+            # Whatever was known has no time any more.
+            self._meter, self._latest = self._a_meter(), packet.captured_at
+        self._latest = max(self._latest, packet.captured_at)
         if isinstance(packet, People):
             # Only this eye's own: the other is quicker, and may be in the next epoch already.
             if packet.epoch != self._pose_epoch:

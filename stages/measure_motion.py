@@ -12,6 +12,7 @@ from crowdstream.channel import WhenFull
 from crowdstream.packets import GREY_HEIGHT, Frame, Motion
 from crowdstream.stage import Context, Intake, StageConfig, Transform
 from crowdstream.vision.flow import PERSON_HEIGHT, MotionEye
+from crowdstream.vision.view import View
 from crowdstream.zones import Zones, map_of
 
 
@@ -49,6 +50,7 @@ class MeasureMotion(Transform[Frame, Motion]):
         """Store settings; touch nothing of the world."""
         super().__init__(config, context)
         self._eye = MotionEye(config.person_height, map_of(config.zones))
+        self._view = View()
 
     async def open(self) -> None:
         """Run everything once, so that nothing is compiled or allocated on the first beat."""
@@ -63,6 +65,12 @@ class MeasureMotion(Transform[Frame, Motion]):
 
     def process(self, frame: Frame, /) -> Motion:
         """Compare the frame with the one a tenth of a second before it."""
+        if not self.context.offline and self._view.look(frame.grey, frame.epoch):
+            self.context.log.warning(
+                "view_changed", epoch=frame.epoch,
+                why="since it came back the camera looks at another place;"
+                " check its aim, the zones, and what was calibrated",
+            )  # fmt: skip
         seen = self._eye.look(frame.grey, frame.captured_at, frame.epoch)
         return Motion(
             seq=frame.seq,

@@ -37,7 +37,7 @@ PIXEL: Final = 0.8 / 640.0
 """Trembling of a key point as a share of the picture's longer side: a network that looks at 640
 pixels places a joint to about 0.8 of one, however small the person is."""
 
-MOST_PIXELS: Final = 3.0 / 640.0
+MOST_PIXELS: Final = 1.5 / 640.0
 """What goes to and fro by more than this, of the same, is movement."""
 
 POSE_TRUST: Final = 0.92

@@ -129,8 +129,8 @@ def _look_back(
                 back + 1 < count
                 and back >= 2
                 and gap <= CURVED_GAP_SECONDS
-                and times[row, earlier] - times[row, before] <= CURVED_GAP_SECONDS
-                and times[row, after] - times[row, later] <= CURVED_GAP_SECONDS
+                and 0.0 < times[row, earlier] - times[row, before] <= CURVED_GAP_SECONDS
+                and 0.0 < times[row, after] - times[row, later] <= CURVED_GAP_SECONDS
             )
             weights = np.empty(4)
             if curved:

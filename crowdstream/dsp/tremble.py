@@ -20,8 +20,8 @@ from crowdstream.dsp.ring import ROWS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LONGEST_GAP_SECONDS: Final = 0.07
-"""Between pictures further apart than this a body turns round, and differences tell nothing."""
+LONGEST_GAP_SECONDS: Final = 0.11
+"""Over longer a body turns round and back, and differences tell nothing."""
 
 MEMORY_SECONDS: Final = 0.5
 """How long trembling is remembered."""

@@ -290,6 +290,26 @@ def _shows_at(trick: str) -> float:
     return BEGINS_AT + (1.0 if trick == "haze" else 0.0)
 
 
+def walkers(bench: Lab) -> list[Row]:
+    """Drawn people who only walk, and people who dance on their way, beside those who dance."""
+    rows: list[Row] = []
+    common = {"people": 6, "fps": 15.0, "seconds": 7.0, "seed": 8}
+    for eye in bench.eyes:
+        dance = bench.say(shown(**common), eye).energy
+        for speed in (0.4, 0.8):
+            case = f"{speed:g} body heights a second, {_named(eye)}"
+            walk = bench.say(shown(**common, energy=0.0, walking=speed), eye).energy
+            rows.append(_at_most("walking_beside_dancing", case, walk / dance, 0.5))
+            both = bench.say(shown(**common, walking=speed), eye).energy
+            rows.append(
+                row(
+                    "dancing_on_the_way", case, both / dance, "of dancing", goal=0.75,
+                    met=both / dance >= 0.75,
+                )
+            )  # fmt: skip
+    return rows
+
+
 def clips(bench: Lab) -> list[Row]:
     """Recorded people: who walks, sits or stands, beside the mean of those who dance."""
     if bench.assets is None or bench.model is None:
@@ -318,5 +338,6 @@ MEASURES: Final = {
     "sizes, distances and formats": views,
     "crowds of every kind": crowds,
     "light": lights,
+    "people who walk": walkers,
     "recorded clips": clips,
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from crowdstream.config import Config
+from crowdstream.dsp.energy import TORSO_TO_BODY, torso_lengths
 from crowdstream.offline.chain import run_to_end
 from crowdstream.packets import Energy, Frame, Packet, People, Tempo, Truth
 from crowdstream.plan import make_plan
@@ -17,6 +18,7 @@ from crowdstream.recipe import Recipe
 from crowdstream.stage import Context, Outbox, Places, Source, StageConfig, Transform
 from crowdstream.vision.drawn import Crowd
 from crowdstream.vision.drawn_light import trick_of
+from crowdstream.vision.drawn_motion import Manners, joints_of, walk
 from crowdstream.vision.drawn_picture import Painter
 from crowdstream.vision.grey import small_grey
 
@@ -38,7 +40,8 @@ class ShownCrowdConfig(StageConfig):
     """Of the floor they stand on, which lies in the middle of the picture."""
 
     walking: float = 0.0
-    """Body heights a second at which everybody walks to and fro while they dance."""
+    """Body heights a second at which everybody goes about: with an energy of 0 they only walk, all
+    across the picture; else they dance on their way, to and fro."""
 
     size: tuple[int, int] = (1280, 720)
     zoom: float = 1.0
@@ -77,10 +80,15 @@ class ShownCrowd(Source[Frame]):
         )  # fmt: skip
         painter = Painter(width, height, seed=c.seed, noise=c.noise)
         trick = trick_of(c.light)
+        passers = Passers(c.people, c.walking, c.aspect, c.seed)
         for seq in range(round(c.seconds * c.fps)):
             t = seq / c.fps
             truth = crowd.truth(0.0 if c.frozen else t)
+            if c.walking > 0.0 and c.energy == 0.0:
+                truth = passers.truth(t, truth)
             joints = truth.joints.copy()
+            if c.walking > 0.0 and c.energy > 0.0:
+                joints[..., 0] += _to_and_fro(t, truth, c.walking)
             joints[..., 0] += 0.5 * (width / height - c.aspect)
             middle = np.array([0.5 * width / height, 0.5], np.float32)
             joints[..., :2] = middle + c.zoom * (joints[..., :2] - middle)
@@ -95,6 +103,43 @@ class ShownCrowd(Source[Frame]):
                     truth=_with_joints(truth, joints, still=c.frozen),
                 )
             )  # fmt: skip
+
+
+class Passers:
+    """People who cross the picture on foot, some to the left and some to the right."""
+
+    def __init__(self, people: int, speed: float, aspect: float, seed: int) -> None:
+        """`speed` in body heights a second."""
+        rng = np.random.default_rng((seed, 0xF0))
+        self._manners = Manners.of(people, rng)
+        self._height = rng.uniform(0.32, 0.5, people)
+        self._foot = np.sort(rng.uniform(0.75, 0.97, people))
+        self._begin = rng.uniform(0.0, 1.0, people)
+        self._speed = speed * rng.uniform(0.85, 1.15, people) * rng.choice([-1.0, 1.0], people)
+        self._aspect = aspect
+
+    def truth(self, t: float, like: Truth) -> Truth:
+        """Where everybody is; nobody dances."""
+        height, people = self._height, self._height.size
+        way = self._aspect + 0.7 * height
+        turns = self._begin + self._speed * height * t / way
+        x = (turns % 1.0) * way - 0.35 * height
+        posture = walk(self._manners, np.array([[t]]), self._speed[None] * t)
+        places = joints_of(posture)[0]
+        joints = np.ones((people, 17, 3), np.float32)
+        joints[..., 0] = x[:, None] + height[:, None] * places[..., 0]
+        joints[..., 1] = self._foot[:, None] - height[:, None] * places[..., 1]
+        joints[..., 2] = np.where((joints[..., 0] > 0) & (joints[..., 0] < self._aspect), 1.0, 0.3)
+        # Who comes in again is somebody else.
+        ids = np.arange(people) + people * (1000 + np.floor(turns).astype(np.int64))
+        return replace(like, joints=joints, ids=ids, speed=0.0, energy=0.0)
+
+
+def _to_and_fro(t: float, truth: Truth, speed: float) -> np.ndarray:
+    """How far each person has gone aside, shape (people, 1): two seconds there, and back."""
+    body = torso_lengths(truth.joints) * TORSO_TO_BODY
+    swing = np.abs((t / 4.0 + 0.25 * (truth.ids % 4)) % 1.0 * 2.0 - 1.0) - 0.5
+    return np.asarray((2.0 * speed * np.nanmean(body) * swing)[:, None])
 
 
 class SeeAlmostConfig(StageConfig):
@@ -266,8 +311,6 @@ def _cropped(
 
 
 def _with_joints(truth: Truth, joints: np.ndarray, *, still: bool) -> Truth:
-    from dataclasses import replace
-
     if still:
         return replace(truth, joints=joints, speed=0.0, energy=0.0)
     return replace(truth, joints=joints)

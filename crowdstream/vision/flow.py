@@ -138,14 +138,17 @@ class MotionEye:
         """Compare the picture, shape (rows, cols), with the one about 0.1 s before it.
 
         The first look of an epoch has nothing to compare with: speed 0, confidence 0. A picture
-        that is not newer than the last one changes nothing.
+        that is not newer than the last one changes nothing, unless the clock was set back.
         """
         now = self._without_ignored(_reduced(grey))
         if epoch != self._epoch or (self._ring and self._ring[-1].picture.shape != now.shape):
             self._forget()
             self._epoch = epoch
         if self._ring and captured_at <= self._ring[-1].captured_at:
-            return self._last
+            if self._ring[-1].captured_at - captured_at <= OLDEST_SECONDS:
+                return self._last
+            # The clock itself was set back: what is remembered has no time any more.
+            self._forget()
         mean, deviation = cv2.meanStdDev(now, mask=self._visible)
         seen = _Seen(captured_at, now, float(mean[0, 0]))
         while self._ring and captured_at - self._ring[0].captured_at > OLDEST_SECONDS:

@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from crowdstream.dsp.energy import SEEN
 from crowdstream.dsp.ring import (
+    CURVED_GAP_SECONDS,
     FORGET_SECONDS,
     LENGTH_SECONDS,
     LONGEST_GAP_SECONDS,
@@ -48,6 +50,15 @@ class PlainRing:
             return None
         share = (then - early[0]) / (late[0] - early[0])
         joints = early[1] + share * (late[1].astype(float) - early[1])
+        four = [*before[-2:], *after[:2]]
+        if len(four) == 4 and max(np.diff([s[0] for s in four])) <= CURVED_GAP_SECONDS:
+            seen = (four[0][1][:, 2] >= SEEN) & (four[3][1][:, 2] >= SEEN)
+            times = [s[0] for s in four]
+            curve = np.zeros((17, 3))
+            for mine, (_, there, _) in zip(times, four, strict=True):
+                others = [other for other in times if other != mine]
+                curve += there * math.prod((then - other) / (mine - other) for other in others)
+            joints[seen] = curve[seen]
         joints[:, 2] = np.minimum(early[1][:, 2], late[1][:, 2])
         return joints
 
