@@ -28,6 +28,10 @@ class MeasureMotionConfig(StageConfig):
         description="Usual height of a whole person in the picture, as a share of its height"
         " (above 1 where people are cut by its edge).",
     )
+    flow: bool = Field(
+        default=False,
+        description="Also tell where it moves, as a coarse grid, for previews and the overlay.",
+    )
 
 
 class MeasureMotion(Transform[Frame, Motion]):
@@ -43,6 +47,7 @@ class MeasureMotion(Transform[Frame, Motion]):
         """Store settings; touch nothing of the world."""
         super().__init__(config, context)
         self._eye = MotionEye(config.person_height)
+        self._tells_flow = config.flow
 
     async def open(self) -> None:
         """Run everything once, so that nothing is compiled or allocated on the first beat."""
@@ -67,4 +72,5 @@ class MeasureMotion(Transform[Frame, Motion]):
             confidence=seen.confidence,
             light=seen.light,
             person_height=self._eye.person_height,
+            flow=self._eye.flow_grid() if self._tells_flow else None,
         )
