@@ -156,6 +156,11 @@ class Motion(Packet):
     zones: tuple[float, ...] = ()
     """`speed` in each zone of config.toml that is not ignored, in their order."""
 
+    flow: NDArray[np.float32] | None = None
+    """Where it moves, coarsely, for whoever draws it: shape (rows, cols, 2), x to the right and y
+    downwards in picture heights per second, over the picture in equal blocks; 0 where nothing
+    moves, no rows when nothing could be compared. None unless it was asked for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People(Packet):
@@ -391,6 +396,57 @@ class Playing(Packet):
     def bar_phase(self) -> float:
         """0 to 1 within the bar."""
         return (self.beat / 4.0) % 1.0
+
+
+PREVIEW_PEOPLE: Final = 200
+"""People in a Preview, at most: its size is bounded."""
+
+PREVIEW_STEPS: Final = 1000
+"""Steps of a Preview's joints to a picture height: half a pixel of a small picture."""
+
+UNSEEN: Final = -32768
+"""What stands in a Preview for x and y of a joint that is not seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview(Packet):
+    """What the eyes see, for a page that draws it: numbers only, and few of them.
+
+    At most five a second, and at most 24 kB: no picture is in it and none can be made of it but
+    stick figures. `captured_at` is that of the newest thing in it.
+    """
+
+    joints: NDArray[np.int16]
+    """Shape (people, 17, 2), at most PREVIEW_PEOPLE: x and y in PREVIEW_STEPS to a picture
+    height; UNSEEN where a joint is not seen."""
+
+    ids: NDArray[np.int64]
+    """Shape (people,), as in People."""
+
+    aspect: float
+    """Width over height of the picture."""
+
+    flow: NDArray[np.int8]
+    """Shape (rows, cols, 2), as in Motion, in fiftieths of a picture height per second; no rows
+    where none is known."""
+
+    age_seconds: float
+    """How old the joints are: they are shown for half a second after the eye fell silent."""
+
+    level: float | None = None
+    """Energy as it was sent, None while there is none; and so on."""
+
+    drive: float | None = None
+    confidence: float | None = None
+    people: int | None = None
+    groove_bpm: float | None = None
+    bpm: float | None = None
+    """The tempo that is asked for."""
+
+    eyes: tuple[Eye, ...] = ()
+    state: str = "stale"
+    zones: tuple[tuple[str, float | None], ...] = ()
+    """Name and energy of each zone of config.toml."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,10 @@ class MeasureMotionConfig(StageConfig):
         " (above 1 where people are cut by its edge).",
     )
     zones: Zones = Field(default_factory=dict, description="From [zones.NAME] of config.toml.")
+    flow: bool = Field(
+        default=False,
+        description="Also tell where it moves, as a coarse grid, for previews and the overlay.",
+    )
 
 
 class MeasureMotion(Transform[Frame, Motion]):
@@ -51,6 +55,7 @@ class MeasureMotion(Transform[Frame, Motion]):
         super().__init__(config, context)
         self._eye = MotionEye(config.person_height, map_of(config.zones))
         self._view = View()
+        self._tells_flow = config.flow
 
     async def open(self) -> None:
         """Run everything once, so that nothing is compiled or allocated on the first beat."""
@@ -84,4 +89,5 @@ class MeasureMotion(Transform[Frame, Motion]):
             camera=seen.camera,
             brightness=seen.brightness,
             zones=seen.zones,
+            flow=self._eye.flow_grid() if self._tells_flow else None,
         )

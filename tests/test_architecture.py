@@ -87,7 +87,7 @@ OF_OTHERS: Final[dict[str, str]] = {
     "dsp": "numba",
     "music": "pyloudnorm soundfile soxr",
     "player": "numba pydantic sounddevice",
-    "vision": "cv2 numba onnxruntime openvino",
+    "vision": "PIL cv2 numba onnxruntime openvino",
     "offline": "matplotlib psutil pyloudnorm soundfile soxr",
     "commands": "pydantic",
     "testing": "jack psutil pydantic soundfile",

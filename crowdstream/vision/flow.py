@@ -18,6 +18,7 @@ from crowdstream.dsp.energy import TIME_BASE_SECONDS
 from crowdstream.dsp.motion import (
     CELL,
     DARK_LEVEL,
+    MOVES_PIXELS,
     Signs,
     cell_change,
     cell_flow,
@@ -52,6 +53,9 @@ ROWS: Final = 90
 LEAST_COLS: Final = 160
 """A narrower picture gets its edge repeated up to here: DIS chooses its coarsest scale by the
 longer side, and in a tall picture limbs must be followed as far as in a wide one."""
+
+FLOW_ROWS: Final = 10
+"""Rows of the coarse grid of flow that is drawn as arrows."""
 
 OLDEST_SECONDS: Final = 0.5
 """What is older than this is not compared with."""
@@ -97,6 +101,23 @@ class MotionReading(NamedTuple):
 _NOTHING: Final = MotionReading(0.0, 0.0, 0.0, "steady")
 
 
+class _Field(NamedTuple):
+    """What the newest comparison knows of each cell, kept by reference and not computed for."""
+
+    flow_x: NDArray[np.float32]
+    flow_y: NDArray[np.float32]
+    """Shape (rows, cols), in pixels: where the cell was, less the camera's own movement."""
+
+    change: NDArray[np.float32]
+    """How much the grey level changed, and how much of that is noise."""
+
+    noise: float
+    moves: float
+    """Flow below this, in pixels, is the tremble of the method."""
+
+    seconds: float
+
+
 class _Seen(NamedTuple):
     """A picture that was looked at."""
 
@@ -133,6 +154,7 @@ class MotionEye:
         self._likely: float | None = None
         self._measured = self._last = _NOTHING
         self._measured_at = -math.inf
+        self._field: _Field | None = None
 
     def look(self, grey: NDArray[np.uint8], captured_at: float, epoch: int) -> MotionReading:
         """Compare the picture, shape (rows, cols), with the one about 0.1 s before it.
@@ -149,6 +171,7 @@ class MotionEye:
                 return self._last
             # The clock itself was set back: what is remembered has no time any more.
             self._forget()
+        self._field = None
         mean, deviation = cv2.meanStdDev(now, mask=self._visible)
         seen = _Seen(captured_at, now, float(mean[0, 0]))
         while self._ring and captured_at - self._ring[0].captured_at > OLDEST_SECONDS:
@@ -181,7 +204,39 @@ class MotionEye:
         picture[self._visible == 0] = round(cv2.mean(picture, mask=self._visible)[0])
         return picture
 
+    def flow_grid(self) -> NDArray[np.float32]:
+        """Where what is seen now moves to, coarsely: for eyes, not for measuring.
+
+        Shape (FLOW_ROWS, cols, 2): x to the right and y downwards, in picture heights per second;
+        the picture is cut into blocks of 9 by 9 of its 90 rows. 0 where nothing moves for
+        certain, and (0, 0, 2) when the newest look compared nothing. The camera's own movement is
+        taken out. Computed when it is asked for, and at no other time.
+        """
+        field = self._field
+        if field is None:
+            return np.zeros((0, 0, 2), np.float32)
+        moving = np.hypot(field.flow_x, field.flow_y) > field.moves
+        moving &= field.change > 1.2 + 2.0 * field.noise  # as what is measured moves
+        rows = FLOW_ROWS
+        each = ROWS // CELL // rows
+        cols = moving.shape[1] // each
+        # A picture's last cells, where they are no whole block, belong to no arrow.
+        blocks = (slice(0, rows * each), slice(0, cols * each))
+
+        def summed(values: NDArray[Any]) -> NDArray[np.float32]:
+            cut = values[blocks].reshape(rows, each, cols, each)
+            return np.asarray(cut.sum(axis=(1, 3)), np.float32)
+
+        count = summed(moving)
+        # One cell alone in its block is more often a flicker than a hand.
+        share = np.where(count >= 2.0, 1.0 / np.maximum(count, 1.0), 0.0).astype(np.float32)
+        share *= np.float32(-1.0 / ROWS / field.seconds)
+        x, y = summed(field.flow_x * moving) * share, summed(field.flow_y * moving) * share
+        grid: NDArray[np.float32] = np.stack([x, y], axis=2) + np.float32(0.0)  # no -0
+        return grid
+
     def _forget(self) -> None:
+        self._field = None
         self._ring.clear()
         self._light.clear()
         self._likely = None
@@ -257,6 +312,8 @@ class MotionEye:
             zones=zones,
         )
         self.signs = signs
+        moves = MOVES_PIXELS * seconds / TIME_BASE_SECONDS + 0.08 * reach
+        self._field = _Field(flow_x, flow_y, change, noise, moves, seconds)
         bodily = signs.speed / self.person_height
         likely = self._remember(
             people_likelihood(signs, max(follows_camera, stands_still), bodily), seen.captured_at
