@@ -23,6 +23,7 @@ from crowdstream.dsp.ring import PeopleRing
 from crowdstream.dsp.sides import Sides
 from crowdstream.dsp.signals import Shape, Signals, means_of
 from crowdstream.dsp.travel import Travellers, without_travel
+from crowdstream.dsp.still import Still
 from crowdstream.dsp.tremble import Tremble
 from crowdstream.dsp.zones import WHOLE, ZoneMap, ZoneMeter, ZoneReading
 
@@ -136,6 +137,7 @@ class CrowdMeter:
         self._sides = Sides()
         self._travellers = Travellers()
         self._tremble = Tremble()
+        self._still = Still()
         self._signals = Signals()
         self._zones = zones
         self._zone_meter = ZoneMeter(
@@ -209,6 +211,7 @@ class CrowdMeter:
         torsos = torso_lengths(keypoints)
         rows = self._ring.rows_of(ids, at)
         self._sides.keep(rows, ids, keypoints, torsos, at)
+        self._still.doubt(rows, ids, keypoints, torsos, at)
         self._ring.write(ids, keypoints, torsos, at, rows)
         then, known, lengths = self._ring.look_back(rows, at, TIME_BASE_SECONDS)
         body = np.where(known, lengths * TORSO_TO_BODY, np.nan)
@@ -223,6 +226,7 @@ class CrowdMeter:
             seconds=TIME_BASE_SECONDS, jitter=jitter,
             camera_y=self._camera[1] * TIME_BASE_SECONDS if self._with_flow(at) else 0.0,
         )  # fmt: skip
+        self._still.quieten(rows, ids, speeds, jitter, at)
         if labels is not None:
             self._zone_meter.take_people(labels, speeds[:, 4])
             counted = labels >= WHOLE
@@ -298,6 +302,7 @@ class CrowdMeter:
         self._sides.clear()
         self._travellers.clear()
         self._tremble.clear()
+        self._still.clear()
         self._signals.clear()
 
     def _follow_camera(self, camera: tuple[float, float], at: float) -> None:
