@@ -14,6 +14,7 @@ from crowdstream.dsp.energy import (
     Anchors,
     body_speeds,
     energy_of,
+    hide_nowhere,
     torso_lengths,
 )
 from crowdstream.dsp.follow import Follower
@@ -21,9 +22,9 @@ from crowdstream.dsp.gate import LightGate
 from crowdstream.dsp.pace import Pace
 from crowdstream.dsp.ring import PeopleRing
 from crowdstream.dsp.sides import Sides
-from crowdstream.dsp.signals import Shape, Signals, means_of
-from crowdstream.dsp.travel import Travellers, without_travel
+from crowdstream.dsp.signals import Shape, Signals, means_of, middle_of
 from crowdstream.dsp.still import Still
+from crowdstream.dsp.travel import Travellers, without_travel
 from crowdstream.dsp.tremble import Tremble
 from crowdstream.dsp.zones import WHOLE, ZoneMap, ZoneMeter, ZoneReading
 
@@ -202,7 +203,8 @@ class CrowdMeter:
         if gate == "anew":
             self._ring.clear()
             self._forget_joints()
-        keypoints = _seen_or_not(keypoints)
+        keypoints = np.array(keypoints, np.float32, order="C")  # ours, to be changed
+        hide_nowhere(keypoints)
         ids = np.ascontiguousarray(ids, np.int64)
         labels = self._zones.of_people(keypoints, aspect) if self._zones is not None else None
         if labels is not None and not labels.all():
@@ -238,9 +240,8 @@ class CrowdMeter:
             rows, ids, keypoints, then, lengths * TORSO_TO_BODY, speeds, at,
             camera=self._camera if self._with_flow(at) else (0.0, 0.0),
         )  # fmt: skip
-        tall = lengths[np.isfinite(lengths)]
-        if tall.size:
-            self._body = float(np.median(tall)) * TORSO_TO_BODY
+        if math.isfinite(tall := middle_of(lengths)):
+            self._body = tall * TORSO_TO_BODY
         if not ids.shape[0] and self._count and self._blinded(at):
             # Nobody is seen because nothing is: who was there is still there.
             return self._fuse(at, intensity)
@@ -420,13 +421,6 @@ class CrowdMeter:
             return 0.0
         share = (self._count - 1) / max(1, self._few - 1)
         return min(1.0, ONE_DANCER + (1.0 - ONE_DANCER) * share)
-
-
-def _seen_or_not(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A copy in which joints that are nowhere (NaN, infinite) are joints that are not seen."""
-    known = np.array(keypoints, np.float32, order="C")
-    known[~np.isfinite(known).all(axis=2)] = 0.0
-    return known
 
 
 def _ramp(trust: float) -> float:

@@ -88,6 +88,7 @@ def _look_back(
     """Joints at `then`, interpolated; `known` is 1 where they are; median torsos since `since`."""
     samples = times.shape[1]
     scratch = np.empty(samples)
+    weights = np.empty(4)
     for person in range(rows.shape[0]):
         known[person] = 0.0
         lengths[person] = np.nan
@@ -132,7 +133,6 @@ def _look_back(
                 and 0.0 < times[row, earlier] - times[row, before] <= CURVED_GAP_SECONDS
                 and 0.0 < times[row, after] - times[row, later] <= CURVED_GAP_SECONDS
             )
-            weights = np.empty(4)
             if curved:
                 for one in range(4):
                     mine = times[row, (before + one) % samples]

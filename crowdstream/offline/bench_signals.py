@@ -164,11 +164,11 @@ def _levels(
 
 
 def _statue(hz: float) -> Row:
-    """Joints that tremble by 1 % of the body's height, wrists that go astray, numbers that change."""
+    """Joints tremble by 1 % of the body's height, wrists go astray, numbers change."""
     rng = np.random.default_rng(1)
     body = 0.12 * TORSO_TO_BODY
 
-    def picture(at: float) -> Keypoints:
+    def picture(_: float) -> Keypoints:
         joints = bodies(10, 0.0)
         joints[:, :, :2] += rng.normal(0.0, 0.01 * body, (10, 17, 2)).astype(np.float32)
         for wrist in (9, 10):

@@ -38,13 +38,13 @@ def night(
     for n in range(round(seconds * fps)):
         at = n / fps
         joints = bodies(people, at, speed=speeds, apart=apart, bounce=0.2)
-        joints[:, :, :2] += np.float32(np.array(walk) * at)
+        joints[:, :, :2] += (np.array(walk) * at).astype(np.float32)
         if hidden:
             joints[rng.random((people, 17)) < hidden, 2] = 0.0
         if mirrored:
             joints[:, :, 0] = 2.0 - joints[:, :, 0]
             joints = joints[:, [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]]
-        joints[:, :, :2] = joints[:, :, :2] * np.float32(scale) + np.float32(shift)
+        joints[:, :, :2] = joints[:, :, :2] * np.float32(scale) + np.array(shift, np.float32)
         ids = np.arange(people)
         if order is not None:
             joints, ids = joints[order], ids[order]
