@@ -13,6 +13,7 @@ from crowdstream.models import ModelMissing, find_model
 from crowdstream.packets import Frame, People, Tick
 from crowdstream.slots import SlotLease, Slots
 from crowdstream.stage import Context, Intake, Stage, StageConfig
+from crowdstream.vision.grey import as_bgr
 from crowdstream.vision.identity import Identities
 from crowdstream.vision.model import Detections
 from crowdstream.vision.pace import Pace
@@ -210,15 +211,16 @@ class EstimatePose(Stage[Frame, People]):
 
     async def _look(self, worker: Worker, frame: Frame) -> Detections | None:
         """The people in a picture; None if it was taken away meanwhile."""
-        height, width = frame.picture.shape[:2]
+        picture = as_bgr(frame.picture)
+        height, width = picture.shape[:2]
         if (width, height) != self._size:
             # Compiling for a new size takes a second, which is no reason to kill the child.
             # Should the supervisor lose patience first, the next life is made ready for this size.
             _seen_sizes[self.context.name] = (width, height)
             await worker.call({"op": "prepare", "size": [width, height]}, deadline=READY_SECONDS)
             self._size = (width, height)
-        lent = _place_of(frame)
-        lease = lent[0] if lent is not None else self._copied(frame.picture)
+        lent = _place_of(frame) if picture is frame.picture else None
+        lease = lent[0] if lent is not None else self._copied(picture)
         offset = lent[1] if lent is not None else 0
         try:
             await self._attach(worker, lease.slots)
@@ -227,7 +229,7 @@ class EstimatePose(Stage[Frame, People]):
                 "key": lease.slots.key,
                 "index": lease.index,
                 "generation": lease.generation,
-                "shape": list(frame.picture.shape),
+                "shape": list(picture.shape),
                 "offset": offset,
             }
             late = LATE_OFFLINE_SECONDS if self.context.offline else LATE_SECONDS

@@ -31,6 +31,11 @@ CURVED_GAP_SECONDS: Final = 0.1
 """Between samples no further apart than this a joint's way is a curve through four of them; a
 straight line would cut short whatever turns round, and more so at 15 pictures a second."""
 
+CUT_SHORT: Final = 0.3
+"""The longer nothing is seen, the more of a swing to and fro is cut short: its mean speed falls
+with about this power of the time, which is made good across longer gaps (at 5 pictures a second,
+or between two flashes)."""
+
 LENGTH_SECONDS: Final = 2.0
 """A person's body length is the median of their torso over this long."""
 
@@ -124,6 +129,8 @@ def _look_back(
             if gap > longest_gap:
                 break
             share = np.float32((then - times[row, earlier]) / gap)
+            if gap > CURVED_GAP_SECONDS:
+                share = np.float32(1.0 - ((times[row, later] - then) / gap) ** (1.0 - CUT_SHORT))
             before = (earlier - 1) % samples
             after = (later + 1) % samples
             curved = (
