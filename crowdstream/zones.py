@@ -13,7 +13,6 @@ words, in the venue's language, and another name must not change what is measure
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -53,13 +52,13 @@ class Zone(BaseModel):
                     f"the point [{x:g}, {y:g}] is outside the picture; x and y go from 0 to 1, from"
                     " the top left"
                 )
+        if all(_side(polygon[0], polygon[1], point) == 0.0 for point in polygon):
+            raise ValueError("has no inside; its points lie on one line")
         if crossing := _crossing(polygon):
             raise ValueError(
                 f"crosses itself: the edges from points {crossing[0]} and {crossing[1]} meet; give"
                 " the corners in their order around the shape"
             )
-        if abs(_area(polygon)) < 1e-6:
-            raise ValueError("has no inside; its points lie on one line")
         return polygon
 
     @model_validator(mode="after")
@@ -96,14 +95,6 @@ def map_of(zones: Mapping[str, Zone]) -> ZoneMap | None:
     if not zones:
         return None
     return ZoneMap([Area(name, z.polygon, z.ignore, z.floor) for name, z in zones.items()])
-
-
-def _area(polygon: tuple[Point, ...]) -> float:
-    """Twice the area, signed by the sense of turning."""
-    return math.fsum(
-        ax * by - bx * ay
-        for (ax, ay), (bx, by) in zip(polygon, (*polygon[1:], polygon[0]), strict=True)
-    )
 
 
 def _crossing(polygon: tuple[Point, ...]) -> tuple[int, int] | None:

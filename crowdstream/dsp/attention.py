@@ -55,9 +55,11 @@ RECENT_SECONDS: Final = 4.0
 def _count_raised(keypoints: NDArray[np.float32], speeds: NDArray[np.float64]) -> tuple[int, int]:
     attending = 0
     known = 0
+    middles = np.empty((2, 2))
+    seen = np.empty(2)
     for person in range(keypoints.shape[0]):
-        middles = np.zeros((2, 2))
-        seen = np.zeros(2)
+        middles[:] = 0.0
+        seen[:] = 0.0
         for joint, part in ((5, 0), (6, 0), (11, 1), (12, 1)):
             if keypoints[person, joint, 2] >= SEEN:
                 middles[part, 0] += keypoints[person, joint, 0]
@@ -126,10 +128,13 @@ class Attention:
 
     def see(self, share: float | None, count: int, at: float) -> None:
         """Pose saw so many people; `share` of them hold a hand up and are still."""
+        # Only what may yet be the most is kept: falling from left to right.
+        while self._counts and self._counts[-1][1] <= count:
+            self._counts.pop()
         self._counts.append((at, count))
         while at - self._counts[0][0] > STEADY_SECONDS:
             self._counts.popleft()
-        most = max(seen for _, seen in self._counts)
+        most = self._counts[0][1]
         left = 1.0 - count / most if most else 1.0
         steady = min(1.0, max(0.0, (LEFT_SHARE - left) / (LEFT_SHARE - STEADY_SHARE)))
         if share is None and count:

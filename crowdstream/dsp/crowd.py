@@ -14,6 +14,7 @@ from crowdstream.dsp.energy import (
     Anchors,
     body_speeds,
     energy_of,
+    hide_nowhere,
     torso_lengths,
 )
 from crowdstream.dsp.follow import Follower
@@ -21,7 +22,8 @@ from crowdstream.dsp.gate import LightGate
 from crowdstream.dsp.pace import Pace
 from crowdstream.dsp.ring import PeopleRing
 from crowdstream.dsp.sides import Sides
-from crowdstream.dsp.signals import Shape, Signals, means_of
+from crowdstream.dsp.signals import Shape, Signals, means_of, middle_of
+from crowdstream.dsp.still import Still
 from crowdstream.dsp.travel import Travellers, without_travel
 from crowdstream.dsp.tremble import Tremble
 from crowdstream.dsp.zones import WHOLE, ZoneMap, ZoneMeter, ZoneReading
@@ -136,6 +138,7 @@ class CrowdMeter:
         self._sides = Sides()
         self._travellers = Travellers()
         self._tremble = Tremble()
+        self._still = Still()
         self._signals = Signals()
         self._zones = zones
         self._zone_meter = ZoneMeter(
@@ -200,7 +203,8 @@ class CrowdMeter:
         if gate == "anew":
             self._ring.clear()
             self._forget_joints()
-        keypoints = _seen_or_not(keypoints)
+        keypoints = np.array(keypoints, np.float32, order="C")  # ours, to be changed
+        hide_nowhere(keypoints)
         ids = np.ascontiguousarray(ids, np.int64)
         labels = self._zones.of_people(keypoints, aspect) if self._zones is not None else None
         if labels is not None and not labels.all():
@@ -209,6 +213,7 @@ class CrowdMeter:
         torsos = torso_lengths(keypoints)
         rows = self._ring.rows_of(ids, at)
         self._sides.keep(rows, ids, keypoints, torsos, at)
+        self._still.doubt(rows, ids, keypoints, torsos, at)
         self._ring.write(ids, keypoints, torsos, at, rows)
         then, known, lengths = self._ring.look_back(rows, at, TIME_BASE_SECONDS)
         body = np.where(known, lengths * TORSO_TO_BODY, np.nan)
@@ -223,6 +228,7 @@ class CrowdMeter:
             seconds=TIME_BASE_SECONDS, jitter=jitter,
             camera_y=self._camera[1] * TIME_BASE_SECONDS if self._with_flow(at) else 0.0,
         )  # fmt: skip
+        self._still.quieten(rows, ids, speeds, jitter, at)
         if labels is not None:
             self._zone_meter.take_people(labels, speeds[:, 4])
             counted = labels >= WHOLE
@@ -234,9 +240,8 @@ class CrowdMeter:
             rows, ids, keypoints, then, lengths * TORSO_TO_BODY, speeds, at,
             camera=self._camera if self._with_flow(at) else (0.0, 0.0),
         )  # fmt: skip
-        tall = lengths[np.isfinite(lengths)]
-        if tall.size:
-            self._body = float(np.median(tall)) * TORSO_TO_BODY
+        if math.isfinite(tall := middle_of(lengths)):
+            self._body = tall * TORSO_TO_BODY
         if not ids.shape[0] and self._count and self._blinded(at):
             # Nobody is seen because nothing is: who was there is still there.
             return self._fuse(at, intensity)
@@ -298,6 +303,7 @@ class CrowdMeter:
         self._sides.clear()
         self._travellers.clear()
         self._tremble.clear()
+        self._still.clear()
         self._signals.clear()
 
     def _follow_camera(self, camera: tuple[float, float], at: float) -> None:
@@ -415,13 +421,6 @@ class CrowdMeter:
             return 0.0
         share = (self._count - 1) / max(1, self._few - 1)
         return min(1.0, ONE_DANCER + (1.0 - ONE_DANCER) * share)
-
-
-def _seen_or_not(keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A copy in which joints that are nowhere (NaN, infinite) are joints that are not seen."""
-    known = np.array(keypoints, np.float32, order="C")
-    known[~np.isfinite(known).all(axis=2)] = 0.0
-    return known
 
 
 def _ramp(trust: float) -> float:

@@ -58,6 +58,19 @@ def energy_of(speed: float, anchors: Anchors = Anchors()) -> float:  # noqa: B00
     return float(((speed - anchors.still) / span) ** exponent)
 
 
+@njit("void(float32[:,:,::1])", cache=True, nogil=True)
+def hide_nowhere(keypoints: NDArray[np.float32]) -> None:
+    """Make joints that are nowhere (NaN, infinite) joints that are not seen, in place.
+
+    `keypoints` has the shape (people, 17, 3).
+    """
+    for person in range(keypoints.shape[0]):
+        for joint in range(keypoints.shape[1]):
+            for axis in range(3):
+                if not math.isfinite(keypoints[person, joint, axis]):
+                    keypoints[person, joint] = 0.0
+
+
 @njit(
     "float64[:](float32[:,:,::1])",
     cache=True,
@@ -70,9 +83,11 @@ def torso_lengths(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
     """
     people = keypoints.shape[0]
     lengths = np.empty(people)
+    middles = np.empty((2, 2))
+    seen = np.empty(2)
     for person in range(people):
-        middles = np.zeros((2, 2))
-        seen = np.zeros(2)
+        middles[:] = 0.0
+        seen[:] = 0.0
         for joint, part in ((5, 0), (6, 0), (11, 1), (12, 1)):
             if keypoints[person, joint, 2] >= SEEN:
                 middles[part, 0] += keypoints[person, joint, 0]
@@ -113,6 +128,8 @@ def _body_speeds(
 ) -> NDArray[np.float64]:
     people = now.shape[0]
     speeds = np.full((people, 5), np.nan)
+    sums = np.empty(3)
+    counts = np.empty(3)
     for person in range(people):
         # Two ends of a distance tremble, in two axes: twice the variance, for the joint and
         # (a quarter as much, being a mean of four) for the torso it is held against.
@@ -137,8 +154,8 @@ def _body_speeds(
         bounce = math.sqrt(up) / seconds if up > 0.0 else 0.0
 
         # The head is the mean of whatever of the face is seen both times: one joint of nine.
-        sums = np.zeros(3)
-        counts = np.zeros(3)
+        sums[:] = 0.0
+        counts[:] = 0.0
         head_x = 0.0
         head_y = 0.0
         head_seen = 0

@@ -31,6 +31,11 @@ CURVED_GAP_SECONDS: Final = 0.1
 """Between samples no further apart than this a joint's way is a curve through four of them; a
 straight line would cut short whatever turns round, and more so at 15 pictures a second."""
 
+CUT_SHORT: Final = 0.3
+"""The longer nothing is seen, the more of a swing to and fro is cut short: its mean speed falls
+with about this power of the time, which is made good across longer gaps (at 5 pictures a second,
+or between two flashes)."""
+
 LENGTH_SECONDS: Final = 2.0
 """A person's body length is the median of their torso over this long."""
 
@@ -88,6 +93,7 @@ def _look_back(
     """Joints at `then`, interpolated; `known` is 1 where they are; median torsos since `since`."""
     samples = times.shape[1]
     scratch = np.empty(samples)
+    weights = np.empty(4)
     for person in range(rows.shape[0]):
         known[person] = 0.0
         lengths[person] = np.nan
@@ -123,6 +129,8 @@ def _look_back(
             if gap > longest_gap:
                 break
             share = np.float32((then - times[row, earlier]) / gap)
+            if gap > CURVED_GAP_SECONDS:
+                share = np.float32(1.0 - ((times[row, later] - then) / gap) ** (1.0 - CUT_SHORT))
             before = (earlier - 1) % samples
             after = (later + 1) % samples
             curved = (
@@ -132,7 +140,6 @@ def _look_back(
                 and 0.0 < times[row, earlier] - times[row, before] <= CURVED_GAP_SECONDS
                 and 0.0 < times[row, after] - times[row, later] <= CURVED_GAP_SECONDS
             )
-            weights = np.empty(4)
             if curved:
                 for one in range(4):
                     mine = times[row, (before + one) % samples]

@@ -101,6 +101,13 @@ def means_of(speeds: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 @njit("float64(float64[::1])", cache=True, nogil=True)
+def middle_of(values: NDArray[np.float64]) -> float:
+    """The median of the finite ones of some values; NaN where none is."""
+    known = values[np.isfinite(values)]
+    return float(np.median(known)) if known.shape[0] > 0 else np.nan
+
+
+@njit("float64(float64[::1])", cache=True, nogil=True)
 def spectral_arc_length(speeds: NDArray[np.float64]) -> float:
     """SPARC of STEPS samples of speed, STEP_SECONDS apart: below -1, smoother is nearer to it.
 
@@ -136,15 +143,31 @@ def _density(places: NDArray[np.float64], people: int) -> float:
         return np.nan
     if people == 1:
         return 0.0
+    # From left to right, so that whoever is too far aside to be nearer need not be looked at.
+    order = np.argsort(places[:people, 0])
+    longest = places[:people, 2].max()
     nearest = np.full(people, np.inf)
-    for one in range(people):
-        for other in range(one + 1, people):
-            dx = places[one, 0] - places[other, 0]
+    for first in range(people):
+        one = order[first]
+        for second in range(first + 1, people):
+            other = order[second]
+            dx = places[other, 0] - places[one, 0]
+            if dx * dx > nearest[one] * longest * longest:
+                break
             dy = places[one, 1] - places[other, 1]
             length = 0.5 * (places[one, 2] + places[other, 2])
             square = (dx * dx + dy * dy) / (length * length)
             nearest[one] = min(nearest[one], square)
             nearest[other] = min(nearest[other], square)
+        for back in range(1, first + 1):
+            other = order[first - back]
+            dx = places[one, 0] - places[other, 0]
+            if dx * dx > nearest[one] * longest * longest:
+                break
+            dy = places[one, 1] - places[other, 1]
+            length = 0.5 * (places[one, 2] + places[other, 2])
+            square = (dx * dx + dy * dy) / (length * length)
+            nearest[one] = min(nearest[one], square)
     total = 0.0
     for one in range(people):
         total += max(NEAREST, math.sqrt(nearest[one]))

@@ -36,6 +36,30 @@ _MEDIAN_TO_DEVIATION: Final = 1.0 / math.sqrt(2.0 * math.log(2.0) * 20.0)
 # of the deviation in each.
 
 
+@njit("float64(float64[::1], int64)", cache=True, nogil=True)
+def _middle(values: NDArray[np.float64], count: int) -> float:
+    """The median of the first `count` values (at least one), which are put in order."""
+    for one in range(1, count):
+        value = values[one]
+        place = one
+        while place > 0 and values[place - 1] > value:
+            values[place] = values[place - 1]
+            place -= 1
+        values[place] = value
+    return float(0.5 * (values[(count - 1) // 2] + values[count // 2]))
+
+
+@njit("void(float64[::1], float64)", cache=True, nogil=True)
+def _fill(levels: NDArray[np.float64], least: float) -> None:
+    """Give the unknown the middle of the known, and nobody less than `least`; in place."""
+    known = levels[~np.isnan(levels)]
+    middle = np.median(known) if known.shape[0] > 0 else least
+    for person in range(levels.shape[0]):
+        if np.isnan(levels[person]):
+            levels[person] = middle
+        levels[person] = max(levels[person], least)
+
+
 @njit(
     "void(int64[::1], float64[:,::1], float64[:,:,:,::1], float64[::1], int64[::1], int64[::1],"
     " int64[::1], float32[:,:,::1], float64, float64, float64, float64, float64[::1])",
@@ -117,9 +141,9 @@ def _see(
             past[row, 2, number, 0] = x
             past[row, 2, number, 1] = y
         if found >= 3:
-            pace = np.median(chords[:found]) / (times[row, 2] - times[row, 0])
+            pace = _middle(chords, found) / (times[row, 2] - times[row, 0])
             swing = pace * TURNS**2 * ((at - times[row, 0]) / 3.0) ** 3
-            square = np.median(lengths[:found]) ** 2 - swing * swing
+            square = _middle(lengths, found) ** 2 - swing * swing
             level = min(most, math.sqrt(max(0.0, square)) * _MEDIAN_TO_DEVIATION)
             if np.isnan(levels[row]):
                 levels[row] = level
@@ -170,7 +194,5 @@ class Tremble:
             np.ascontiguousarray(ids, np.int64), keypoints, at, most, LONGEST_GAP_SECONDS,
             MEMORY_SECONDS, out,
         )  # fmt: skip
-        unknown = np.isnan(out)
-        if unknown.any():
-            out[unknown] = np.median(out[~unknown]) if not unknown.all() else least
-        return np.maximum(out, least)
+        _fill(out, least)
+        return out

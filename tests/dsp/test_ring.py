@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from crowdstream.dsp.energy import SEEN
 from crowdstream.dsp.ring import (
     CURVED_GAP_SECONDS,
+    CUT_SHORT,
     FORGET_SECONDS,
     LENGTH_SECONDS,
     LONGEST_GAP_SECONDS,
@@ -49,6 +50,8 @@ class PlainRing:
         if late[0] - early[0] > LONGEST_GAP_SECONDS:
             return None
         share = (then - early[0]) / (late[0] - early[0])
+        if late[0] - early[0] > CURVED_GAP_SECONDS:
+            share = 1.0 - (1.0 - share) ** (1.0 - CUT_SHORT)
         joints = early[1] + share * (late[1].astype(float) - early[1])
         four = [*before[-2:], *after[:2]]
         if len(four) == 4 and max(np.diff([s[0] for s in four])) <= CURVED_GAP_SECONDS:
