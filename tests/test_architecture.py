@@ -32,7 +32,8 @@ TABLE: Final[dict[str, str]] = {
     "settings": "errors",
     "programme": "",
     "registry": "errors packets settings stage",
-    "config": "errors programme registry settings stage",
+    "learned": "errors settings",
+    "config": "errors learned programme registry settings stage",
     "recipe": "channel errors settings",
     "plan": "channel config errors recipe registry settings stage",
     # The machine.
