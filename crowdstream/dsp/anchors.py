@@ -84,7 +84,8 @@ def from_night(speeds: NDArray[np.float64], least: int) -> Anchors:
             f" {LEAST_DANCE})"
         )
     still = float(np.percentile(speeds, 5))
-    return _checked(still, float(np.median(speeds[speeds > still])), full)
+    moving = speeds[speeds > still]
+    return _checked(still, float(np.median(moving)) if moving.size else None, full)
 
 
 def _checked(still: float, half: float | None, full: float) -> Anchors:

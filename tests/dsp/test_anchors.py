@@ -61,14 +61,17 @@ def test_a_night_that_teaches_nothing_is_a_sentence(speeds: np.ndarray, why: str
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.floats(0, 20), min_size=600, max_size=700), st.booleans())
-def test_what_is_learned_is_always_in_order_and_apart(values: list[float], night: bool) -> None:
-    speeds = np.array(values)
+@given(st.integers(0, 2**31), st.floats(0, 5), st.floats(0, 5), st.floats(0, 2), st.booleans())
+def test_what_is_learned_is_always_in_order_and_apart(
+    seed: int, low: float, high: float, spread: float, night: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    one, other = (np.abs(rng.normal(v, spread, 400)) for v in (low, high))
     try:
         if night:
-            anchors = from_night(speeds, 300)
+            anchors = from_night(np.concatenate([one, other]), 300)
         else:
-            anchors = from_phases(np.sort(speeds)[:300], np.sort(speeds)[300:], 30)
+            anchors = from_phases(one, other, 30)
     except NotLearned:
         return
     assert 0.0 < anchors.still < anchors.half < anchors.full <= 8.0
