@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Each command has --help with an example. Begin with: crowdstream demo",
         allow_abbrev=False,
     )
-    top.add_argument("--version", action="version", version=f"crowdstream {__version__}")
+    top.add_argument("-V", "--version", action="version", version=f"crowdstream {__version__}")
     top.add_argument(
         "--debug", action="store_true", help="show the traceback of an error, for a bug report"
     )
