@@ -246,6 +246,7 @@ def status_facts(status: Status, latest: Latest, now: float) -> dict[str, Any]:
         if energy is None
         else {
             "level": energy.level,
+            "speed": energy.speed,
             "drive": energy.drive,
             "confidence": energy.confidence,
             "people": energy.people,

@@ -58,6 +58,7 @@ class OverlayConfig(StageConfig):
         default_factory=dict,
         description="Named polygons to draw: corners as shares of the picture's width and height.",
     )
+    ignored: tuple[str, ...] = Field((), description="Zones in which nothing counts.")
 
 
 class Overlay(Sink[Packet]):
@@ -157,9 +158,14 @@ class Overlay(Sink[Packet]):
             self._history.popleft()
         history = np.array(self._history, np.float64).reshape(-1, 3)
         history[:, 0] = at - history[:, 0]
+        # Energies of zones, where whoever measures tells them.
+        levels = {zone.name: zone.level for zone in getattr(energy, "zones", ())}
         scene = Scene(
             aspect=aspect,
-            zones=tuple(ZoneShape(name, points) for name, points in self._config.zones.items()),
+            zones=tuple(
+                ZoneShape(name, points, levels.get(name), name in self._config.ignored)
+                for name, points in self._config.zones.items()
+            ),
             legend=Legend(
                 seconds=at,
                 level=energy.level if energy else None,

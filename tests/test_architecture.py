@@ -33,7 +33,8 @@ TABLE: Final[dict[str, str]] = {
     "programme": "",
     "zones": "dsp",
     "registry": "errors packets settings stage",
-    "config": "errors programme registry settings stage zones",
+    "learned": "errors settings",
+    "config": "errors learned programme registry settings stage zones",
     "recipe": "channel errors settings",
     "plan": "channel config errors recipe registry settings stage",
     # The machine.

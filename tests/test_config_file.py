@@ -45,7 +45,9 @@ def test_it_is_what_holds_without_it() -> None:
 def test_every_setting_for_live_use_is_in_it() -> None:
     """Set, or where there is no value for "none", as an example in a comment."""
     data = tomllib.loads(with_examples())
-    sections = settings_of(Config, {"stages", "path", "text", "at_top"})
+    sections = settings_of(
+        Config, {"stages", "path", "text", "at_top", "learned", "learned_warning"}
+    )
     assert set(data) == sections | set(LIVE)
     for section in ("log", "health", "programme"):
         model = type(getattr(Config(), section))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crowdstream import __version__
 from crowdstream.commands import add_config, add_json, print_json, say, subcommand
-from crowdstream.config import Config, examine_config, find_config, places_of
+from crowdstream.config import Config, examine_config, find_config, places_of, with_learned
 from crowdstream.daemon import runtime_folder
 from crowdstream.errors import ConfigError, CrowdstreamError
 from crowdstream.plan import make_plan
@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the page; 78 when the configuration is wrong, and still print the rest."""
     path = find_config(arguments.config)
     config, wrong = examine_config(path)
+    config = with_learned(config)
     places = places_of(config)
     prepare_caches(places)
     if arguments.warm:
@@ -77,6 +78,10 @@ def examine(config: Config, path: Path | None, wrong: tuple[str, ...]) -> dict[s
         stages = {s.name: s.config.model_dump(mode="json") for s in plan.stages}
     except ConfigError as error:
         mistakes += [m for m in error.mistakes if m not in mistakes]
+    from crowdstream.commands.check import anchors_told
+
+    anchors = [*anchors_told(config)] or ["config.toml, else built in; nothing was learned"]
+    anchors += [config.learned_warning] if config.learned_warning else []
     try:
         models = [_model(model) for model in list_models(places.models, places.state)]
     except CrowdstreamError as error:
@@ -93,6 +98,7 @@ def examine(config: Config, path: Path | None, wrong: tuple[str, ...]) -> dict[s
             "pipeline": config.pipeline,
             "mistakes": mistakes,
             "stages": stages,
+            "anchors": anchors,
         },
         "places": {
             key: str(getattr(places, key).absolute()) for key in ("cache", "state", "models")

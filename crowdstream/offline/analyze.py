@@ -88,7 +88,14 @@ async def analyze_video(
     if overlay is not None:
         recipe = _with_overlay(recipe)
         overrides["measure_motion"] = {"flow": True}
-        overrides["overlay"] = {"path": overlay, "with_picture": with_picture}
+        # A configuration without zones has none to draw.
+        zones = getattr(config, "zones", {})
+        overrides["overlay"] = {
+            "path": overlay,
+            "with_picture": with_picture,
+            "zones": {name: zone.polygon for name, zone in zones.items()},
+            "ignored": tuple(name for name, zone in zones.items() if zone.ignore),
+        }
     plan = make_plan(recipe, config, overrides=overrides)
     collector = _Collector(progress)
     clock = SystemClock()

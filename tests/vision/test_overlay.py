@@ -22,7 +22,7 @@ SIZES = [(640, 360), (1280, 720), (360, 640), (480, 360)]
 
 def somebody(x: float) -> NDArray[np.float32]:
     """One standing person, shape (17, 3), 0.7 of the picture high."""
-    person = bodies(1, 0.0, torso=0.22)[0]
+    person: NDArray[np.float32] = bodies(1, 0.0, torso=0.22)[0]
     person[:, 0] += x - person[:, 0].mean()
     person[:, 1] += 0.1 - person[:, 1].min()
     return person
