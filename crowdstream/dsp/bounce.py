@@ -10,7 +10,7 @@ taken once and never grows.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -38,18 +38,9 @@ LOST_SECONDS: Final = 0.6
 FARTHEST: Final = 0.35
 """Body lengths that a torso moves from one sample to the next at the very most."""
 
-WALKS: Final = 0.6
-"""Body lengths in two seconds: who gets so far crosses the floor and does not dance."""
-
 SEEN: Final = 0.3
 """Joints with less confidence than this are left out."""
 
-LEAST_PRESENCE: Final = 0.3
-"""Who was there for a smaller part of the window tells nothing of their tempo."""
-
-LEAST_SLOTS: Final = 14
-LEAST_SECONDS: Final = 4.0
-"""Of the past, before anything can be said: five beats of the slowest tempo."""
 
 HEAD_SHARE: Final = 0.35
 """Weight of the head beside the torso: it nods with the same beat, and it is seen over others."""
@@ -177,133 +168,29 @@ def _take(
         sums[row, slot, 2] += 1.0
 
 
-@njit(
-    "int64(float64[:,:,::1], float64[::1], float64[::1], int64[::1], float32[:,::1], float64[::1],"
-    " float64[::1])",
-    cache=True,
-    nogil=True,
-)
-def _settle(
-    sums: Floats,
-    times: Floats,
-    window: Floats,
-    order: NDArray[np.int64],
-    series: NDArray[np.float32],
-    power: Floats,
-    presence: Floats,
-) -> int:
-    """Heights without their mean and slow drift, times the window, for every body that was there.
-
-    `order` holds the slots of the window, oldest first; `times` and `window` go with it. Fills
-    the first rows of `series` (scaled so that a sine of amplitude A has a transform of size A),
-    their mean square and how much of the window they were there; returns how many.
-    """
-    slots = order.shape[0]
-    heights = np.empty(slots)
-    aside = np.empty(slots)
-    weights = np.empty(slots)
-    total = window.sum()
-    found = 0
-    for row in range(sums.shape[0]):
-        present = 0
-        for k in range(slots):
-            n = sums[row, order[k], 2]
-            weights[k] = 0.0
-            if n > 0.0:
-                heights[k] = sums[row, order[k], 1] / n
-                aside[k] = sums[row, order[k], 0] / n
-                weights[k] = window[k]
-                present += 1
-        if present < LEAST_SLOTS:
-            continue
-        # Who crosses the floor does not dance meanwhile.
-        early, late = 0, 0
-        for k in range(slots):
-            while early < k and times[k] - times[early] > 1.0:
-                early += 1
-            while late < slots - 1 and times[late] - times[k] < 1.0:
-                late += 1
-            if weights[k] == 0.0:
-                continue
-            first, final = early, late
-            while sums[row, order[first], 2] == 0.0:
-                first += 1
-            while sums[row, order[final], 2] == 0.0:
-                final -= 1
-            far = abs(aside[final] - aside[first])
-            # At the ends of the past less than two seconds are known.
-            if times[final] - times[first] > 0.3 and far > 0.5 * WALKS * max(
-                0.6, times[final] - times[first]
-            ):
-                weights[k] = 0.0
-        weight = weights.sum()
-        if weight < LEAST_PRESENCE * total:
-            continue
-        # The straight line through them, by weighted least squares.
-        t = (weights * times).sum() / weight
-        h, tt, th = 0.0, 0.0, 0.0
-        for k in range(slots):
-            if weights[k] > 0.0:
-                h += weights[k] * heights[k]
-                tt += weights[k] * (times[k] - t) ** 2
-                th += weights[k] * (times[k] - t) * heights[k]
-        h /= weight
-        slope = th / tt if tt > 0.0 else 0.0
-        square = 0.0
-        for k in range(slots):
-            series[found, k] = 0.0
-            if weights[k] > 0.0:
-                value = heights[k] - h - slope * (times[k] - t)
-                square += weights[k] * value * value
-                series[found, k] = weights[k] * value * 2.0 / weight
-        power[found] = square / weight
-        presence[found] = weight / total
-        found += 1
-    return found
-
-
-@njit("void(float32[:,::1], float32[:,::1], float32[:,::1])", cache=True, nogil=True)
-def transform(
-    series: NDArray[np.float32], turns: NDArray[np.float32], out: NDArray[np.float32]
-) -> None:
-    """out = series @ turns, as far as `turns` has rows.
-
-    Written out: the threads of a library would take the processor of the sound.
-    """
-    out[:, :] = 0.0
-    columns = turns.shape[1]
-    for row in range(series.shape[0]):
-        for k in range(turns.shape[0]):
-            value = series[row, k]
-            if value != 0.0:
-                for column in range(columns):
-                    out[row, column] += value * turns[k, column]
-
-
 class BounceRing:
     """Everyone's height over the last seconds."""
 
-    def __init__(self) -> None:
-        """Empty; all memory it will ever use is taken here."""
+    def __init__(self, hertz: Floats) -> None:
+        """Empty, for transforms at `hertz`; all memory it will ever use is taken here."""
+        self.slots = SlotClock(hertz)
+        self.sums = np.zeros((ROWS, SLOTS, 3))
+        """Of each row in each slot: x, y (down, in body lengths, from anywhere), and of how many
+        pictures these are the sums."""
+        self.seen_at = np.full(ROWS, -math.inf)
         self._owners = np.full(ROWS, -1, np.int64)
-        self._seen_at = np.full(ROWS, -math.inf)
         self._places = np.zeros((ROWS, 2))
         self._sizes = np.full(ROWS, np.nan)
         self._last = np.full((ROWS, 13, 2), np.nan)
         self._paths = np.zeros((ROWS, 2))
-        self._sums = np.zeros((ROWS, SLOTS, 3))
         self._rows = np.empty(ROWS, np.int64)
-        self._series = np.zeros((ROWS, SLOTS), np.float32)
-        self._power = np.zeros(ROWS)
-        self._presence = np.zeros(ROWS)
-        self._slots = SlotClock()
 
     def clear(self) -> None:
         """Forget everyone: the source has jumped."""
         self._owners[:] = -1
-        self._seen_at[:] = -math.inf
-        self._sums[:] = 0.0
-        self._slots.clear()
+        self.seen_at[:] = -math.inf
+        self.sums[:] = 0.0
+        self.slots.clear()
 
     def write(
         self,
@@ -316,102 +203,91 @@ class BounceRing:
 
         A time that is not later than the last, or no number, adds nothing: False.
         """
-        if not self._slots.newest < at < math.inf:
+        if not self.slots.newest < at < math.inf:
             return False
-        if self._slots.add(at):
-            self._sums[:, self._slots.slot] = 0.0
+        if self.slots.add(at):
+            self.sums[:, self.slots.slot] = 0.0
         people = min(len(ids), ROWS)
         _take(
-            self._owners, self._seen_at, self._places, self._sizes, self._last, self._paths,
-            self._sums, self._slots.slot, np.ascontiguousarray(keypoints[:people], np.float32),
+            self._owners, self.seen_at, self._places, self._sizes, self._last, self._paths,
+            self.sums, self.slots.slot, np.ascontiguousarray(keypoints[:people], np.float32),
             np.ascontiguousarray(ids[:people], np.int64),
             np.ascontiguousarray(bodies[:people], np.float64), at, self._rows,
         )  # fmt: skip
         return True
 
-    def settled(self) -> tuple[NDArray[np.float32], Floats, Floats, Floats]:
-        """Series of everyone who was there, their mean squares and presence, and the times.
-
-        A series has the window on it, and SLOTS places of which the first are used: as many as
-        there are times. 0 is the time of the newest sample.
-        """
-        order, times, window = self._slots.window()
-        if order.size < LEAST_SLOTS:
-            none = np.zeros(0)
-            return self._series[:0], none, none, times
-        found = _settle(self._sums, times, window, order, self._series, self._power, self._presence)
-        return self._series[:found], self._power[:found], self._presence[:found], times
-
 
 class SpeedRing:
-    """The speed of everything that moves over the last seconds, as flow tells it."""
+    """The speed of everything that moves over the last seconds, like one body's height."""
 
-    def __init__(self) -> None:
-        """Empty; all memory it will ever use is taken here."""
-        self._sums = np.zeros((1, SLOTS, 3))
-        self._trust = np.zeros(SLOTS)
-        self._series = np.zeros((1, SLOTS), np.float32)
-        self._power = np.zeros(1)
-        self._presence = np.zeros(1)
-        self._slots = SlotClock()
+    def __init__(self, hertz: Floats) -> None:
+        """Empty, for transforms at `hertz`; all memory it will ever use is taken here."""
+        self.slots = SlotClock(hertz)
+        self.sums = np.zeros((1, SLOTS, 3))
+        self.seen_at = np.full(1, -math.inf)
 
     def clear(self) -> None:
         """Forget all: the source has jumped."""
-        self._sums[:] = 0.0
-        self._slots.clear()
+        self.sums[:] = 0.0
+        self.slots.clear()
 
-    def write(self, speed: float, confidence: float, at: float) -> bool:
-        """Add one speed; False where the time or a value cannot be taken."""
-        if not self._slots.newest < at < math.inf:
+    def write(self, speed: float, at: float) -> bool:
+        """Add one speed; False where the time or the speed cannot be taken."""
+        if not self.slots.newest < at < math.inf or not math.isfinite(speed):
             return False
-        if not math.isfinite(speed) or not math.isfinite(confidence):
-            return False
-        if self._slots.add(at):
-            self._sums[:, self._slots.slot] = 0.0
-            self._trust[self._slots.slot] = 0.0
-        slot = self._slots.slot
-        self._sums[0, slot, 1] += speed
-        self._sums[0, slot, 2] += 1.0
-        self._trust[slot] += confidence
+        if self.slots.add(at):
+            self.sums[:, self.slots.slot] = 0.0
+        self.sums[0, self.slots.slot, 1] += speed
+        self.sums[0, self.slots.slot, 2] += 1.0
+        self.seen_at[0] = at
         return True
 
-    def settled(self) -> tuple[NDArray[np.float32], Floats, Floats, float]:
-        """The series as of a body that was there all the time, and the mean confidence."""
-        order, times, window = self._slots.window()
-        found = 0
-        if order.size >= LEAST_SLOTS:
-            found = _settle(
-                self._sums, times, window, order, self._series, self._power, self._presence
-            )
-        if not found:
-            return self._series[:0], self._power[:0], times[:0], 0.0
-        trust = float((self._trust[order] / np.maximum(1.0, self._sums[0, order, 2])).mean())
-        return self._series, self._power, times, min(1.0, max(0.0, trust))
+
+class Window(NamedTuple):
+    """The slots that a look looks at, oldest first, without the one that is being filled."""
+
+    order: NDArray[np.int64]
+    times: Floats
+    """Seconds against the first sample there was."""
+
+    weights: Floats
+    """Hann's window."""
+
+    middle: float
+    """Of the window, on the same clock as `times`."""
+
+    origin: float
+    """The time of the first sample."""
 
 
 class SlotClock:
     """Cuts time into slots that hold one picture or a few, and keeps their times in a ring."""
 
-    def __init__(self) -> None:
-        """No slot yet."""
+    def __init__(self, hertz: Floats) -> None:
+        """No slot yet. For each slot the turns of all `hertz` at its time are kept as well."""
+        self._hertz = np.ascontiguousarray(hertz, np.float64)
+        self.turns = np.zeros((SLOTS, 2 * hertz.size), np.float32)
+        """cos and -sin of each frequency at the time of a slot: (slots, 2 * hertz)."""
         self._sums = np.zeros(SLOTS)
-        self._counts = np.zeros(SLOTS)
+        self._counts = np.ones(SLOTS)
         self.clear()
 
     def clear(self) -> None:
         """Forget all."""
-        self._counts[:] = 0.0
-        self._sums[:] = 0.0
         self._made = 0
         self._began = -math.inf
         self.newest = -math.inf
         self.oldest = -math.inf
-        """When the first sample came."""
 
     @property
     def slot(self) -> int:
         """The slot that is being filled."""
         return (self._made - 1) % SLOTS
+
+    @property
+    def seconds(self) -> float:
+        """How much past there is."""
+        return self.newest - self.oldest if self._made else 0.0
 
     def add(self, at: float) -> bool:
         """A sample comes at `at`, later than all before; True where a new slot begins with it."""
@@ -419,9 +295,11 @@ class SlotClock:
         if began:
             if self._made == 0:
                 self.oldest = at
+            else:
+                time = self._sums[self.slot] / self._counts[self.slot]
+                _turn(self.turns[self.slot], self._hertz, time)
             self._made += 1
             self._began = at
-            # Times against the first sample: of a long show, no digits are lost.
             self._sums[self.slot] = 0.0
             self._counts[self.slot] = 0.0
         self._sums[self.slot] += at - self.oldest
@@ -429,17 +307,26 @@ class SlotClock:
         self.newest = at
         return began
 
-    def window(self) -> tuple[NDArray[np.int64], Floats, Floats]:
-        """Slots of the window, oldest first, their times, and Hann's window over them.
-
-        0 is the time of the newest sample; the window is shorter while the past is.
-        """
-        count = min(self._made, SLOTS)
-        order = (self._made - count + np.arange(count, dtype=np.int64)) % SLOTS
-        times = self._sums[order] / np.maximum(self._counts[order], 1.0)
-        times -= self.newest - self.oldest
-        length = min(WINDOW_SECONDS, self.newest - self.oldest + SLOT_SECONDS)
-        inside = times > -length
+    def window(self) -> Window:
+        """The last seconds, or what there is of them."""
+        count = min(self._made, SLOTS) - 1
+        order = (self._made - 1 - count + np.arange(max(0, count), dtype=np.int64)) % SLOTS
+        times = self._sums[order] / self._counts[order]
+        if not times.size:
+            return Window(order, times, times, 0.0, self.oldest)
+        length = min(WINDOW_SECONDS, times[-1] - times[0] + SLOT_SECONDS)
+        inside = times > times[-1] - length
         order, times = order[inside], times[inside]
-        window = 0.5 + 0.5 * np.cos(2.0 * np.pi * (times / length + 0.5))
-        return order, times, np.ascontiguousarray(window)
+        middle = float(times[-1]) + 0.5 * SLOT_SECONDS - 0.5 * length
+        weights = 0.5 + 0.5 * np.cos(2.0 * np.pi * (times - middle) / length)
+        return Window(order, times, np.maximum(weights, 0.0), middle, self.oldest)
+
+
+@njit("void(float32[::1], float64[::1], float64)", cache=True, nogil=True)
+def _turn(turns: NDArray[np.float32], hertz: Floats, time: float) -> None:
+    """One row of `SlotClock.turns`."""
+    count = hertz.shape[0]
+    for k in range(count):
+        angle = 2.0 * math.pi * ((hertz[k] * time) % 1.0)
+        turns[k] = math.cos(angle)
+        turns[count + k] = -math.sin(angle)
