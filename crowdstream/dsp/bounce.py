@@ -35,15 +35,50 @@ SLOTS: Final = 176
 LOST_SECONDS: Final = 0.6
 """Who is hidden for longer begins a new row."""
 
-FARTHEST: Final = 0.35
-"""Body lengths that a torso moves from one sample to the next at the very most."""
+NEAR: Final = 0.2
+FASTEST: Final = 2.0
+"""A body is so near to where it was, in body lengths, and so much more for each second since."""
+
+UNKNOWN_SIZE: Final = 0.4
+"""Body length in picture heights of those who show none, where nobody does."""
+
+SETTLES: Final = 0.03
+"""How much of the way to where a joint is its place on the body goes with each picture."""
 
 SEEN: Final = 0.3
 """Joints with less confidence than this are left out."""
 
 
-HEAD_SHARE: Final = 0.35
-"""Weight of the head beside the torso: it nods with the same beat, and it is seen over others."""
+HEAD_JOINT: Final = 0.4
+"""Weight of one of the five joints of a head beside the four of a torso: it nods with the same
+beat, and it is seen over others."""
+
+
+@njit(
+    "UniTuple(float64, 3)(float32[:,::1], float64[:,::1], float64, float64, float64)",
+    cache=True,
+    nogil=True,
+)
+def _step(
+    joints: NDArray[np.float32], anchors: Floats, size: float, x: float, y: float
+) -> tuple[float, float, float]:
+    """How far somebody is from a row's path (x, y), in body lengths, and 1 if it can be said.
+
+    `anchors` are where the joints of the row are when its path is at 0.
+    """
+    aside, down, weight = 0.0, 0.0, 0.0
+    for joint in range(13):
+        if 6 < joint < 11 or joints[joint, 2] < SEEN:
+            continue
+        dx, dy = joints[joint, 0] - anchors[joint, 0], joints[joint, 1] - anchors[joint, 1]
+        if math.isfinite(dx + dy):
+            share = HEAD_JOINT if joint < 5 else 1.0
+            aside += share * dx
+            down += share * dy
+            weight += share
+    if weight == 0.0:
+        return 0.0, 0.0, 0.0
+    return aside / weight / size - x, down / weight / size - y, 1.0
 
 
 @njit(
@@ -58,7 +93,7 @@ def _take(
     seen_at: Floats,
     places: Floats,
     sizes: Floats,
-    last: Floats,
+    anchors: Floats,
     paths: Floats,
     sums: Floats,
     slot: int,
@@ -72,18 +107,25 @@ def _take(
     people = keypoints.shape[0]
     count = owners.shape[0]
     here = np.empty((people, 2))
+    usual, known = 0.0, 0
+    for person in range(people):
+        if bodies[person] > 0.0 and math.isfinite(bodies[person]):
+            usual += bodies[person]
+            known += 1
     hint = 0
     for person in range(people):
         rows[person] = -2
         x, y, seen = 0.0, 0.0, 0
-        for joint in (5, 6, 11, 12):
-            if keypoints[person, joint, 2] >= SEEN and math.isfinite(
-                keypoints[person, joint, 0] + keypoints[person, joint, 1]
+        for joint in range(13):
+            if (
+                (joint < 7 or joint > 10)
+                and keypoints[person, joint, 2] >= SEEN
+                and math.isfinite(keypoints[person, joint, 0] + keypoints[person, joint, 1])
             ):
                 x += keypoints[person, joint, 0]
                 y += keypoints[person, joint, 1]
                 seen += 1
-        if seen < 2:
+        if seen == 0:
             continue
         here[person, 0], here[person, 1] = x / seen, y / seen
         rows[person] = -1
@@ -92,14 +134,14 @@ def _take(
             if owners[row] != ids[person]:
                 continue
             hint = row + 1
-            if at - seen_at[row] > LOST_SECONDS or seen_at[row] >= at:
-                break
-            # Half a torso more where other joints of it are seen than before.
-            far = (FARTHEST + 0.15) * sizes[row]
-            dx, dy = here[person, 0] - places[row, 0], here[person, 1] - places[row, 1]
-            if dx * dx + dy * dy <= far * far:
-                rows[person] = row
-                seen_at[row] = at
+            gone = at - seen_at[row]
+            if 0.0 < gone <= LOST_SECONDS:
+                x, y, _ = _step(
+                    keypoints[person], anchors[row], sizes[row], paths[row, 0], paths[row, 1]
+                )
+                if math.sqrt(x * x + y * y) <= NEAR + FASTEST * gone:
+                    rows[person] = row
+                    seen_at[row] = at
             break
     for person in range(people):
         if rows[person] != -1:
@@ -108,15 +150,18 @@ def _take(
         best, nearest = -1, np.inf
         oldest, eldest = -1, at
         for row in range(count):
-            if seen_at[row] >= at:
+            gone = at - seen_at[row]
+            if gone <= 0.0:
                 continue
             if seen_at[row] < eldest:
                 oldest, eldest = row, seen_at[row]
-            if at - seen_at[row] > LOST_SECONDS:
+            if gone > LOST_SECONDS or abs(here[person, 0] - places[row, 0]) > sizes[row]:
                 continue
-            dx, dy = here[person, 0] - places[row, 0], here[person, 1] - places[row, 1]
-            apart = math.sqrt(dx * dx + dy * dy) / sizes[row]
-            if apart <= FARTHEST and apart < nearest:
+            x, y, can_be_said = _step(
+                keypoints[person], anchors[row], sizes[row], paths[row, 0], paths[row, 1]
+            )
+            apart = math.sqrt(x * x + y * y)
+            if can_be_said > 0.0 and apart <= NEAR + FASTEST * gone and apart < nearest:
                 best, nearest = row, apart
         if best < 0:
             best = oldest
@@ -124,8 +169,8 @@ def _take(
                 continue
             paths[best, :] = 0.0
             sums[best, :, :] = 0.0
-            last[best, :, :] = np.nan
-            sizes[best] = np.nan
+            anchors[best, :, :] = np.nan
+            sizes[best] = usual / known if known > 0 else UNKNOWN_SIZE
         for row in range(count):
             if owners[row] == ids[person]:
                 owners[row] = -1
@@ -139,30 +184,21 @@ def _take(
         if bodies[person] > 0.0 and math.isfinite(bodies[person]):
             sizes[row] = bodies[person]
         places[row, 0], places[row, 1] = here[person, 0], here[person, 1]
-        moved = np.zeros((2, 2))
-        seen_both = np.zeros(2)
+        x, y, _ = _step(keypoints[person], anchors[row], sizes[row], paths[row, 0], paths[row, 1])
+        paths[row, 0] += x
+        paths[row, 1] += y
         for joint in range(13):
-            if 6 < joint < 11:
+            if 6 < joint < 11 or keypoints[person, joint, 2] < SEEN:
                 continue
-            part = 1 if joint < 5 else 0
-            x, y = float(keypoints[person, joint, 0]), float(keypoints[person, joint, 1])
-            if keypoints[person, joint, 2] < SEEN or not math.isfinite(x + y):
-                x, y = np.nan, np.nan
-            dx, dy = x - last[row, joint, 0], y - last[row, joint, 1]
-            if math.isfinite(dx + dy):
-                moved[part, 0] += dx
-                moved[part, 1] += dy
-                seen_both[part] += 1.0
-            last[row, joint, 0], last[row, joint, 1] = x, y
-        if not (sizes[row] > 0.0):
-            continue
-        if seen_both[0] > 0.0:
-            head = HEAD_SHARE if seen_both[1] > 0.0 else 0.0
             for axis in range(2):
-                step = (1.0 - head) * moved[0, axis] / seen_both[0]
-                if head > 0.0:
-                    step += head * moved[1, axis] / seen_both[1]
-                paths[row, axis] += step / sizes[row]
+                there = keypoints[person, joint, axis] - paths[row, axis] * sizes[row]
+                if not math.isfinite(there):
+                    continue
+                if math.isfinite(anchors[row, joint, axis]):
+                    # Bodies turn and bend: slowly, or there would be no dance left.
+                    anchors[row, joint, axis] += SETTLES * (there - anchors[row, joint, axis])
+                else:
+                    anchors[row, joint, axis] = there
         sums[row, slot, 0] += paths[row, 0]
         sums[row, slot, 1] += paths[row, 1]
         sums[row, slot, 2] += 1.0
@@ -175,13 +211,13 @@ class BounceRing:
         """Empty, for transforms at `hertz`; all memory it will ever use is taken here."""
         self.slots = SlotClock(hertz)
         self.sums = np.zeros((ROWS, SLOTS, 3))
-        """Of each row in each slot: x, y (down, in body lengths, from anywhere), and of how many
-        pictures these are the sums."""
+        """Of each row in each slot: x and y (down; in body lengths, from anywhere), and of how
+        many pictures these are the sums."""
         self.seen_at = np.full(ROWS, -math.inf)
         self._owners = np.full(ROWS, -1, np.int64)
         self._places = np.zeros((ROWS, 2))
         self._sizes = np.full(ROWS, np.nan)
-        self._last = np.full((ROWS, 13, 2), np.nan)
+        self._anchors = np.full((ROWS, 13, 2), np.nan)
         self._paths = np.zeros((ROWS, 2))
         self._rows = np.empty(ROWS, np.int64)
 
@@ -209,7 +245,7 @@ class BounceRing:
             self.sums[:, self.slots.slot] = 0.0
         people = min(len(ids), ROWS)
         _take(
-            self._owners, self.seen_at, self._places, self._sizes, self._last, self._paths,
+            self._owners, self.seen_at, self._places, self._sizes, self._anchors, self._paths,
             self.sums, self.slots.slot, np.ascontiguousarray(keypoints[:people], np.float32),
             np.ascontiguousarray(ids[:people], np.int64),
             np.ascontiguousarray(bodies[:people], np.float64), at, self._rows,
