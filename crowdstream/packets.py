@@ -205,6 +205,10 @@ class Energy(Packet):
     state: str = "ok"
     """`ok`, `stale` (no eye is fresh), or what the light does: `dark`, `flashing`."""
 
+    beat_phase: float | None = None
+    """0 to 1 in the beat of `groove_bpm`; 0 is where bodies are lowest. None where the crowd has
+    no common beat, or only motion tells the tempo."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tempo(Packet):

@@ -77,6 +77,7 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
         self._seq = 0
         self._epoch = 0
         self._pose_epoch = 0
+        self._motion_epoch = 0
 
     async def open(self) -> None:
         """Warm the kernels up, so that nothing compiles on the first beat."""
@@ -96,6 +97,9 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
                 packet.keypoints, packet.ids, at=packet.captured_at, intensity=self._intensity()
             )
             return self._energy(reading, packet.captured_at, "pose")
+        if packet.epoch != self._motion_epoch:
+            self._motion_epoch = packet.epoch
+            self._meter.groove.jump_motion()
         reading = self._meter.take_motion(
             packet.speed,
             packet.confidence,
@@ -120,5 +124,5 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
         self._seq += 1
         return Energy(
             seq=self._seq, captured_at=at, epoch=self._epoch, fresh_from=fresh_from,
-            **reading._asdict(),
+            **reading._asdict(), **self._meter.groove.reading(at)._asdict(),
         )  # fmt: skip

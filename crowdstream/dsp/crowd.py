@@ -16,6 +16,7 @@ from crowdstream.dsp.energy import (
     torso_lengths,
 )
 from crowdstream.dsp.follow import Follower
+from crowdstream.dsp.groove import GrooveMeter
 from crowdstream.dsp.ring import PeopleRing
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class CrowdMeter:
         self._few = few_people
         self._stale_after = stale_after_seconds
         self._ring = PeopleRing()
+        self.groove = GrooveMeter()
         self._speed = Follower(attack_seconds, release_seconds)
         self._driving = Follower(attack_seconds, release_seconds)
         self._sinking = Follower(FADE_TO_PROGRAMME_SECONDS, FADE_TO_PROGRAMME_SECONDS)
@@ -118,6 +120,7 @@ class CrowdMeter:
     def jump(self) -> None:
         """The source jumped: no speed across it; the level goes on from where it was."""
         self._ring.clear()
+        self.groove.jump()
         self._pose_speed = None
 
     def take_people(
@@ -134,6 +137,7 @@ class CrowdMeter:
         rows = self._ring.write(ids, keypoints, torsos, at)
         then, known, lengths = self._ring.look_back(rows, at, TIME_BASE_SECONDS)
         body = np.where(known, lengths * TORSO_TO_BODY, np.nan)
+        self.groove.take_people(keypoints, ids, body, at=at)
         speeds = body_speeds(keypoints, then, body, TIME_BASE_SECONDS, JITTER)
         tall = lengths[np.isfinite(lengths)]
         if tall.size:
@@ -171,6 +175,7 @@ class CrowdMeter:
         if person_height is not None and self._body is not None:
             speed *= min(3.0, max(1.0 / 3.0, person_height / self._body))
         if math.isfinite(speed) and math.isfinite(confidence):
+            self.groove.take_motion(speed, confidence, at=at)
             self._motion_at = at
             self._motion_speed = max(0.0, speed)
             self._motion_trust = min(1.0, max(0.0, confidence))

@@ -46,6 +46,9 @@ MOTION_TRUST: Final = 0.6
 STALE_SECONDS: Final = 2.0
 """A groove that nobody has looked at for so long is no longer told."""
 
+GONE_SECONDS: Final = 1.0
+"""A floor on which nobody has been seen for so long has no groove."""
+
 LOOK_SECONDS: Final = 0.4
 """So often the spectrum is computed; between, the beat goes on by itself."""
 
@@ -108,11 +111,14 @@ class GrooveMeter:
         self._speeds = SpeedRing(_HERTZ)
         self._motion = _Watched(1)
         self._trust = Follower(2.0, 2.0)
+        self._looked_at = -math.inf
+        self._seen_at = -math.inf
 
     def jump(self) -> None:
         """The source of the joints jumped: what was seen before is of another time."""
         self._heights.clear()
         self._pose.forget()
+        self._looked_at = self._seen_at = -math.inf
 
     def jump_motion(self) -> None:
         """The source of the motion jumped."""
@@ -134,6 +140,9 @@ class GrooveMeter:
         """
         if self._heights.write(ids, keypoints, bodies, at):
             self._pose.look(self._heights, at)
+            self._looked_at = at
+            if len(ids):
+                self._seen_at = at
 
     def take_motion(self, speed: float, confidence: float, *, at: float) -> None:
         """Flow saw this much movement, in body lengths per second, and trusts it so far."""
@@ -143,6 +152,9 @@ class GrooveMeter:
 
     def reading(self, at: float) -> Groove:
         """What is known at `at`: from joints where they tell a tempo, else from motion alone."""
+        if self._looked_at - self._seen_at > GONE_SECONDS and at - self._looked_at < GONE_SECONDS:
+            # An empty floor: what still moves is light.
+            return NO_GROOVE
         pose = self._pose.reading(at)
         if pose.groove_bpm is not None:
             return pose
