@@ -295,6 +295,9 @@ class Window(NamedTuple):
     origin: float
     """The time of the first sample."""
 
+    rate: float
+    """Slots a second, those that are missing not counted."""
+
 
 class SlotClock:
     """Cuts time into slots that hold one picture or a few, and keeps their times in a ring."""
@@ -327,7 +330,7 @@ class SlotClock:
 
     def add(self, at: float) -> bool:
         """A sample comes at `at`, later than all before; True where a new slot begins with it."""
-        began = at - self._began >= SLOT_SECONDS - 1e-9
+        began = at - self._began >= SLOT_SECONDS - 1e-6
         if began:
             if self._made == 0:
                 self.oldest = at
@@ -349,13 +352,14 @@ class SlotClock:
         order = (self._made - 1 - count + np.arange(max(0, count), dtype=np.int64)) % SLOTS
         times = self._sums[order] / self._counts[order]
         if not times.size:
-            return Window(order, times, times, 0.0, self.oldest)
+            return Window(order, times, times, 0.0, self.oldest, 0.0)
         length = min(WINDOW_SECONDS, times[-1] - times[0] + SLOT_SECONDS)
         inside = times > times[-1] - length
         order, times = order[inside], times[inside]
         middle = float(times[-1]) + 0.5 * SLOT_SECONDS - 0.5 * length
+        rate = 1.0 / float(np.median(np.diff(times))) if times.size > 1 else 0.0
         weights = 0.5 + 0.5 * np.cos(2.0 * np.pi * (times - middle) / length)
-        return Window(order, times, np.maximum(weights, 0.0), middle, self.oldest)
+        return Window(order, times, np.maximum(weights, 0.0), middle, self.oldest, rate)
 
 
 @njit("void(float32[::1], float64[::1], float64)", cache=True, nogil=True)

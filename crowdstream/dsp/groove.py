@@ -195,7 +195,7 @@ class _Watched:
             else:
                 self._look.go_on(ring)
         elif at >= self._due_at:
-            self._due_at = at + LOOK_SECONDS
+            self._due_at = at + LOOK_SECONDS - 1e-6
             if ring.slots.seconds < LEAST_SECONDS:
                 return
             self._look.begin(ring.slots.window())
@@ -232,6 +232,8 @@ class _Watched:
     def _tempo(self) -> tuple[float, float] | None:
         """The tempo that explains most, in BPM, and how sure that is; None where none does."""
         shares = self._look.shares(_TOGETHER)
+        # What is faster than half the rate of the pictures only mirrors what is slower.
+        shares[self._look.window.rate * 0.5 < _HERTZ] = 0.0
         count = _BPMS.size
         votes = _VOTES[0] * shares[:count] + _VOTES[1] * shares[count : 2 * count]
         votes += _VOTES[2] * shares[2 * count :]

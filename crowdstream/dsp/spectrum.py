@@ -54,7 +54,7 @@ class Look:
         """Real parts, then imaginary parts, in body lengths; where presence is above 0."""
         self.scale = np.zeros(bodies)
         """1 over each row's own mean square."""
-        self.window = Window(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), 0.0, 0.0)
+        self.window = Window(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), 0.0, 0.0, 0.0)
         self._series = np.zeros(slots, np.float32)
         self._heights = np.zeros(slots)
         self._aside = np.zeros(slots)
