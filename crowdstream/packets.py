@@ -256,6 +256,10 @@ class Energy(Packet):
     zones: tuple[ZoneEnergy, ...] = ()
     """Each zone of config.toml that is not ignored, in their order."""
 
+    beat_phase: float | None = None
+    """0 to 1 in the beat of `groove_bpm`; 0 is where bodies are lowest. None where the crowd has
+    no common beat, or only motion tells the tempo."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tempo(Packet):

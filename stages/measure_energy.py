@@ -79,6 +79,7 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
         self._seq = 0
         self._epoch = 0
         self._pose_epoch = 0
+        self._motion_epoch = 0
 
     def _a_meter(self) -> CrowdMeter:
         config = self._config
@@ -115,6 +116,9 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
                 aspect=packet.aspect,
             )  # fmt: skip
             return self._energy(reading, packet.captured_at, "pose")
+        if packet.epoch != self._motion_epoch:
+            self._motion_epoch = packet.epoch
+            self._meter.groove.jump_motion()
         reading = self._meter.take_motion(
             packet.speed,
             packet.confidence,
@@ -144,5 +148,5 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
         fields["zones"] = tuple(ZoneEnergy(*zone) for zone in reading.zones)
         return Energy(
             seq=self._seq, captured_at=at, epoch=self._epoch, fresh_from=fresh_from,
-            **fields,
+            **fields, **self._meter.groove.reading(at)._asdict(),
         )  # fmt: skip

@@ -297,6 +297,7 @@ class Report(Sink[Packet]):
             "groove_confidence": _round(energy.groove_confidence if energy else None),
             "synchrony": _round(energy.synchrony if energy else None),
             "attention": _round(energy.attention if energy else None),
+            "beat_phase": _round(energy.beat_phase if energy else None),
             "bpm_wanted": _round(tempo.bpm if tempo else None, 2),
             "eyes": list(energy.eyes) if energy else [],
             "light": self._motion.light if self._motion else None,

@@ -19,6 +19,7 @@ from crowdstream.dsp.energy import (
 )
 from crowdstream.dsp.follow import Follower
 from crowdstream.dsp.gate import LightGate
+from crowdstream.dsp.groove import GrooveMeter
 from crowdstream.dsp.pace import Pace
 from crowdstream.dsp.ring import PeopleRing
 from crowdstream.dsp.sides import Sides
@@ -150,6 +151,7 @@ class CrowdMeter:
         self._beat = Follower(BEAT_SECONDS, BEAT_SECONDS)
         self._fair_beat = Follower(BEAT_SECONDS, BEAT_SECONDS)
         self._pace = Pace(PACE_SECONDS)
+        self.groove = GrooveMeter()
         self._speed = Follower(attack_seconds, release_seconds)
         self._driving = Follower(attack_seconds, release_seconds)
         self._sinking = Follower(FADE_TO_PROGRAMME_SECONDS, FADE_TO_PROGRAMME_SECONDS)
@@ -180,6 +182,7 @@ class CrowdMeter:
         self._ring.clear()
         self._gate.clear()
         self._forget_joints()
+        self.groove.jump()
         self._pose_speed = None
 
     def take_people(
@@ -236,6 +239,8 @@ class CrowdMeter:
                 # A zone beside the floor counts for itself alone.
                 rows, ids, lengths = rows[counted], ids[counted], lengths[counted]
                 keypoints, then, speeds = keypoints[counted], then[counted], speeds[counted]
+                body = body[counted]
+        self.groove.take_people(keypoints, ids, body, at=at)
         self._signals.see(
             rows, ids, keypoints, then, lengths * TORSO_TO_BODY, speeds, at,
             camera=self._camera if self._with_flow(at) else (0.0, 0.0),
@@ -291,6 +296,7 @@ class CrowdMeter:
         if math.isfinite(speed) and math.isfinite(confidence):
             self._follow_camera(camera, at)
             self._brightness = brightness
+            self.groove.take_motion(speed, confidence, at=at)
             self._motion_at = at
             self._motion_speed = max(0.0, speed)
             self._motion_trust = min(1.0, max(0.0, confidence))
