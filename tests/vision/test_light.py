@@ -26,7 +26,7 @@ def lights(trick: str) -> list[tuple[float, str]]:
     for frame in range(100):
         t = frame / 30
         picture = play(painter.paint(*crowd.joints(t), t), t)
-        said.append((t, eye.look(small_grey(picture), t, 0).light))
+        said.append((t, str(eye.look(small_grey(picture), t, 0).light)))
     return said
 
 
