@@ -292,7 +292,7 @@ def _read(
                 state[row, 3] += 1.0
                 state[row, 2] += STEP_SECONDS
                 # Half of the people each time, so that no packet bears the work of two.
-                due = due or (int(state[row, 3]) + row) % 2 == 0
+                due = due or (int(state[row, 3]) + ids[person]) % 2 == 0
             if due and state[row, 3] >= STEPS:
                 mean = 0.0
                 for step in range(STEPS):

@@ -12,7 +12,11 @@ import pytest
 HERE = Path(__file__).parent
 
 # In plain Python these alone would take as long as all others together.
-SLOW = ("nothing_is_above_the_ceiling", "camera_is_found_behind", "limiter_makes_no_click")
+SLOW = (
+    "nothing_is_above_the_ceiling", "camera_is_found_behind", "limiter_makes_no_click",
+    "a_statue_that_trembles", "as_lively_with_trembling", "changes_nothing", "whatever_is_hidden",
+    "any_rate_of_pictures",
+)  # fmt: skip
 
 
 @pytest.mark.slow
