@@ -26,6 +26,8 @@ def test_the_same_facts_hold_without_the_compiler() -> None:
         [
             sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", HERE,
             "--ignore", HERE / "test_crowd.py", "--ignore", __file__,
+            # What is small enough of it is in test_bounce.py.
+            "--ignore", HERE / "test_groove.py",
             "-k", " and ".join(f"not {name}" for name in SLOW),
         ],
         capture_output=True,
