@@ -203,7 +203,7 @@ def test_rule_2_a_stage_knows_the_contract_and_no_other_stage(file: str) -> None
 def test_rule_3_signal_mathematics_is_pure(file: str) -> None:
     """No waiting, no log, no settings, no files, nothing of crowdstream but itself."""
     tops = {module.split(".")[0] for module, _ in imports_of(ROOT / file)}
-    may = {"__future__", "math", "typing", "collections", "numpy", "numba", "crowdstream"}
+    may = {"__future__", "cmath", "math", "typing", "collections", "numpy", "numba", "crowdstream"}
     assert tops <= may | {"functools", "dataclasses", "itertools"}
     assert of_the_engine(ROOT / file) <= {"dsp"}
 

@@ -19,14 +19,15 @@ from crowdstream.dsp.energy import (
 )
 from crowdstream.dsp.follow import Follower
 from crowdstream.dsp.gate import LightGate
+from crowdstream.dsp.glances import Glances
 from crowdstream.dsp.groove import GrooveMeter
-from crowdstream.dsp.pace import Pace
 from crowdstream.dsp.ring import PeopleRing
 from crowdstream.dsp.sides import Sides
 from crowdstream.dsp.signals import Shape, Signals, means_of, middle_of
 from crowdstream.dsp.still import Still
 from crowdstream.dsp.travel import Travellers, without_travel
 from crowdstream.dsp.tremble import Tremble
+from crowdstream.dsp.worth import Worth
 from crowdstream.dsp.zones import WHOLE, ZoneMap, ZoneMeter, ZoneReading
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ BEAT_SECONDS: Final = 0.25
 """Smoothing before attack and release: a crowd in phase is fast and slow within each beat, and
 quick attack with slow release would ride on the fast moments."""
 
-PACE_SECONDS: Final = 6.0
+WORTH_SECONDS: Final = 6.0
 """How slowly flow learns from joints what its own figure is worth in this picture."""
 
 LEAST_TRUST: Final = 0.1
@@ -135,7 +136,7 @@ class CrowdMeter:
         self._ring = PeopleRing()
         self._attention = Attention()
         self._gate = LightGate()
-        self._brightness: float | None = None
+        self._glances = Glances()
         self._sides = Sides()
         self._travellers = Travellers()
         self._tremble = Tremble()
@@ -150,7 +151,7 @@ class CrowdMeter:
         )
         self._beat = Follower(BEAT_SECONDS, BEAT_SECONDS)
         self._fair_beat = Follower(BEAT_SECONDS, BEAT_SECONDS)
-        self._pace = Pace(PACE_SECONDS)
+        self._worth = Worth(WORTH_SECONDS)
         self.groove = GrooveMeter()
         self._speed = Follower(attack_seconds, release_seconds)
         self._driving = Follower(attack_seconds, release_seconds)
@@ -168,8 +169,6 @@ class CrowdMeter:
         self._motion_speed = 0.0
         self._motion_trust = 0.0
         self._light = "steady"
-        self._camera = (0.0, 0.0)
-        self._shifted = (0.0, 0.0)
         self._level = 0.0
         self._known = False
         self._trusted_at = -math.inf
@@ -198,12 +197,14 @@ class CrowdMeter:
 
         `aspect` is the width over the height of the picture.
         """
-        gate = self._gate.judge(self._brightness if self._with_flow(at) else None, at)
+        glance = self._glances.of(at)
+        gate = self._gate.judge(glance.brightness, at)
         if gate == "leave":
             # Between two flashes, or while the lights are out, nobody is seen; all are there.
             self._people_at = at if self._count is not None else self._people_at
             return self._fuse(at, intensity)
         if gate == "anew":
+            # The groove goes on: where a body was it nearly is, in any light.
             self._ring.clear()
             self._forget_joints()
         keypoints = np.array(keypoints, np.float32, order="C")  # ours, to be changed
@@ -227,9 +228,9 @@ class CrowdMeter:
         jitter = np.hypot(JITTER, trembles / body)
         speeds = without_travel(
             body_speeds(keypoints, then, body, TIME_BASE_SECONDS, jitter),
-            keypoints, then, body, self._travellers.see(rows, ids, keypoints, at, self._shifted),
+            keypoints, then, body, self._travellers.see(rows, ids, keypoints, at, glance.shifted),
             seconds=TIME_BASE_SECONDS, jitter=jitter,
-            camera_y=self._camera[1] * TIME_BASE_SECONDS if self._with_flow(at) else 0.0,
+            camera_y=glance.camera[1] * TIME_BASE_SECONDS,
         )  # fmt: skip
         self._still.quieten(rows, ids, speeds, jitter, at)
         if labels is not None:
@@ -243,7 +244,7 @@ class CrowdMeter:
         self.groove.take_people(keypoints, ids, body, at=at)
         self._signals.see(
             rows, ids, keypoints, then, lengths * TORSO_TO_BODY, speeds, at,
-            camera=self._camera if self._with_flow(at) else (0.0, 0.0),
+            camera=glance.camera,
         )  # fmt: skip
         if math.isfinite(tall := middle_of(lengths)):
             self._body = tall * TORSO_TO_BODY
@@ -294,8 +295,7 @@ class CrowdMeter:
             speed *= taller
             zones = tuple(one * taller for one in zones)
         if math.isfinite(speed) and math.isfinite(confidence):
-            self._follow_camera(camera, at)
-            self._brightness = brightness
+            self._glances.add(at, brightness, camera)
             self.groove.take_motion(speed, confidence, at=at)
             self._motion_at = at
             self._motion_speed = max(0.0, speed)
@@ -311,20 +311,6 @@ class CrowdMeter:
         self._tremble.clear()
         self._still.clear()
         self._signals.clear()
-
-    def _follow_camera(self, camera: tuple[float, float], at: float) -> None:
-        """Add up how far the camera has shifted the picture."""
-        seconds = at - self._motion_at
-        if not (math.isfinite(camera[0]) and math.isfinite(camera[1])):
-            camera = (0.0, 0.0)
-        if 0.0 < seconds <= self._stale_after:
-            x, y = self._shifted
-            self._shifted = (x + camera[0] * seconds, y + camera[1] * seconds)
-        self._camera = camera
-
-    def _with_flow(self, at: float) -> bool:
-        """Flow has just looked at the same picture, or nearly."""
-        return abs(at - self._motion_at) < TIME_BASE_SECONDS
 
     def _blinded(self, at: float) -> bool:
         """Flow said, a moment ago, that the light hides the people."""
@@ -353,7 +339,7 @@ class CrowdMeter:
             weight = self._motion_trust * (MOTION_SHARE if pose else 1.0)
             if pose and not self._count:
                 weight *= 0.25
-            moved = self._motion_speed * self._paced(at, pose=pose)
+            moved = self._motion_speed * self._worth_of_flow(at, pose=pose)
             if pose and self._pose_speed is not None:
                 # Where the two contradict each other joints are right: light has none.
                 ratio = (moved + self._anchors.still) / (self._pose_speed + self._anchors.still)
@@ -408,15 +394,15 @@ class CrowdMeter:
             **(self._signals.shape if looking else Shape())._asdict(),
         )  # fmt: skip
 
-    def _paced(self, at: float, *, pose: bool) -> float:
+    def _worth_of_flow(self, at: float, *, pose: bool) -> float:
         """Factor on what flow says: how it compared with joints while both saw the same people.
 
         Flow sees sleeves and shadows, whole bodies where they walk, and how tall people are it
         does not know: what it is worth in this picture joints can teach it.
         """
         if pose and self._count and self._pose_speed is not None:
-            self._pace.compare(self._pose_speed, self._motion_speed, at)
-        return self._pace.factor
+            self._worth.compare(self._pose_speed, self._motion_speed, at)
+        return self._worth.factor
 
     def _crowd_weight(self, at: float, *, fresh: bool) -> float:
         """How much the crowd counts against the programme, by how many are there."""

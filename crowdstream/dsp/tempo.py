@@ -26,6 +26,10 @@ OTHER_METRE: Final = 0.19
 HEARD_SLEW: Final = 0.12
 """BPM a second: so slowly at most does the music go where it is asked to (a quarter a bar)."""
 
+SLOWEST_BPM: Final = 20.0
+FASTEST_BPM: Final = 500.0
+"""What lies outside is no tempo of people."""
+
 LONGEST_STEP_SECONDS: Final = 1.0
 LEAST_CONFIDENCE: Final = 0.3
 FULL_CONFIDENCE: Final = 0.7
@@ -128,7 +132,7 @@ class GroovePull:
         What is heard is on its way from where it was to what was asked for. Half and double
         tempo are the same tempo.
         """
-        if groove_bpm is None or self._sent is None or not 0.0 < groove_bpm < math.inf:
+        if groove_bpm is None or self._sent is None or not SLOWEST_BPM < groove_bpm < FASTEST_BPM:
             return 0.0
         groove = groove_bpm * 2.0 ** -round(math.log2(groove_bpm / self._heard))
         low = min(self._heard, self._sent) * (1.0 - AGREES)

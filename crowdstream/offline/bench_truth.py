@@ -20,6 +20,7 @@ import numpy as np
 from crowdstream.config import Config, places_of
 from crowdstream.models import ModelMissing, find_model
 from crowdstream.offline.bench import Row, Say, row
+from crowdstream.offline.bench_groove import groove_rows
 from crowdstream.offline.truth_chain import Told, recorded, shown, watch
 from crowdstream.stage import Places
 from crowdstream.testing import a_context
@@ -83,7 +84,7 @@ def truth(say: Say) -> list[Row]:
     for what, measure in MEASURES.items():
         say(f"{what}…")
         rows += measure(bench)
-    return rows
+    return rows + groove_rows(say)
 
 
 def _named(eye: str | None) -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from crowdstream.dsp.crowd import CrowdMeter
 from crowdstream.dsp.gate import LONGEST_SECONDS, LightGate
-from crowdstream.dsp.pace import MOST, Pace
 from crowdstream.testing.bodies import bodies
 
 
@@ -58,17 +56,18 @@ def test_phantoms_between_flashes_move_nobody() -> None:
     assert (reading.people, reading.state) == (4, "flashing")
 
 
-def test_the_pace_is_the_ratio_of_two_means() -> None:
-    pace = Pace(3.0)
-    assert pace.factor == 1.0
-    for frame in range(300):
-        pace.compare(0.5 + 0.4 * (frame % 2), 1.4, frame / 30)
-    assert pace.factor == pytest.approx(0.8 / 1.5, rel=0.05)
-
-
-@pytest.mark.parametrize(("one", "other"), [(50.0, 0.0), (0.0, 50.0)])
-def test_and_never_beyond_its_bounds(one: float, other: float) -> None:
-    pace = Pace(1.0)
-    for frame in range(60):
-        pace.compare(one, other, frame / 30)
-    assert pace.factor in (MOST, 1.0 / MOST)
+def test_joints_that_come_late_are_judged_by_the_light_of_their_own_picture() -> None:
+    """A network is three pictures behind: what the light does meanwhile is not its matter."""
+    meter, rng, late = CrowdMeter(), np.random.default_rng(1), 3
+    for frame in range(150):
+        dark = frame % 10 >= 5
+        meter.take_motion(
+            0.0, 0.4, "flashing", at=frame / 30, intensity=0.5, brightness=0.02 if dark else 0.4
+        )
+        if frame < late:
+            continue
+        joints = bodies(4, 0.0)
+        if (frame - late) % 10 >= 5:
+            joints[..., :2] += rng.normal(0.0, 0.05, (4, 17, 2)).astype(np.float32)
+        reading = meter.take_people(joints, np.arange(4), at=(frame - late) / 30, intensity=0.5)
+    assert reading.level == 0.0

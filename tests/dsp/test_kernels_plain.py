@@ -15,7 +15,8 @@ HERE = Path(__file__).parent
 SLOW = (
     "nothing_is_above_the_ceiling", "camera_is_found_behind", "limiter_makes_no_click",
     "a_statue_that_trembles", "as_lively_with_trembling", "changes_nothing", "whatever_is_hidden",
-    "any_rate_of_pictures",
+    "any_rate_of_pictures", "filming_is_attention", "sixteen_bars", "hands_down_holds_nothing",
+    "hands_up_is_dancing", "half_that_films", "not_held_by_the_few", "lost_eye_lets_go",
 )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ NOTHING: Final = 0.1
 """Added to both, in body lengths per second: two figures near nothing say nothing of each other."""
 
 
-class Pace:
+class Worth:
     """The ratio of two means over the last seconds; of all that was seen, where that is less."""
 
     def __init__(self, seconds: float) -> None:
