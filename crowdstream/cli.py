@@ -18,7 +18,8 @@ from crowdstream import __version__
 from crowdstream.errors import ConfigError, CrowdstreamError, UsageError
 
 COMMANDS: Final = (
-    "run", "demo", "analyze", "report", "check", "stages", "devices", "models", "doctor", "bench",
+    "run", "demo", "analyze", "report", "calibrate", "check", "stages", "devices", "models",
+    "doctor", "bench",
 )  # fmt: skip
 
 
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Each command has --help with an example. Begin with: crowdstream demo",
         allow_abbrev=False,
     )
-    top.add_argument("--version", action="version", version=f"crowdstream {__version__}")
+    top.add_argument("-V", "--version", action="version", version=f"crowdstream {__version__}")
     top.add_argument(
         "--debug", action="store_true", help="show the traceback of an error, for a bug report"
     )

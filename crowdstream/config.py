@@ -9,10 +9,12 @@ from typing import Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crowdstream.errors import ConfigError
+from crowdstream.learned import ANCHORS, STAGE, read_learned
 from crowdstream.programme import Programme
 from crowdstream.registry import stage_names
 from crowdstream.settings import Keys, details_of, line_of, nearest, read_toml, sentence_of, short
 from crowdstream.stage import Places
+from crowdstream.zones import Zones
 
 SYSTEM_CONFIG: Final = Path("/etc/crowdstream/config.toml")
 
@@ -56,6 +58,9 @@ class Config(Section):
     log: Log = Log()
     health: Health = Health()
     programme: Programme = Programme()
+    zones: Zones = Field(
+        default_factory=dict, description="Named parts of the picture: each `[zones.NAME]`."
+    )
     stages: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Settings laid over the recipe's, by stage name."
     )
@@ -65,6 +70,12 @@ class Config(Section):
 
     text: str = Field("", exclude=True)
     """The file as it was, to name lines."""
+
+    learned: dict[str, float] = Field(default_factory=dict, exclude=True)
+    """Anchors of `measure_energy` out of learned.toml, under those of config.toml."""
+
+    learned_warning: str = Field("", exclude=True)
+    """Why a learned.toml that is there is not used."""
 
     at_top: frozenset[str] = Field(frozenset(), exclude=True)
     """Stages whose settings stand at the top: `[speakers]` is short for `[stages.speakers]`."""
@@ -148,6 +159,15 @@ def _lift_stages(
             stages[name] = value
             lifted.add(name)
     return frozenset(lifted)
+
+
+def with_learned(config: Config) -> Config:
+    """The same, with what `crowdstream calibrate` has learned of this room laid under it."""
+    given = {k: v for k, v in config.stages.get(STAGE, {}).items() if k in ANCHORS}
+    learned = read_learned(places_of(config).state, given)
+    return config.model_copy(
+        update={"learned": dict(learned.anchors), "learned_warning": learned.warning}
+    )
 
 
 def places_of(config: Config) -> Places:

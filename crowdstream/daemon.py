@@ -229,7 +229,8 @@ def status_sentence(status: Status, latest: Latest) -> str:
         parts.append(f"{playing.bpm:.1f} BPM, {playing.track}, {playing.state}")
         parts.append(f"underruns {playing.underruns}")
     unwell = [f"{s.name} {s.state}: {s.why}" for s in status.stages if s.why]
-    return ", ".join(parts + unwell)
+    notes = [f"{s.name} {s.note}" for s in status.stages if s.note]
+    return ", ".join(parts + unwell + notes)
 
 
 def status_facts(status: Status, latest: Latest, now: float) -> dict[str, Any]:
@@ -245,11 +246,15 @@ def status_facts(status: Status, latest: Latest, now: float) -> dict[str, Any]:
         if energy is None
         else {
             "level": energy.level,
+            "speed": energy.speed,
             "drive": energy.drive,
             "confidence": energy.confidence,
             "people": energy.people,
             "eyes": list(energy.eyes),
             "state": energy.state,
+            "zones": {
+                zone.name: {"level": zone.level, "people": zone.people} for zone in energy.zones
+            },
         },
         "playing": None
         if playing is None

@@ -121,8 +121,10 @@ class Frame(Packet):
             self.lease.release()
 
 
-Light = Literal["steady", "dark", "flashing", "moving"]
-"""What the light in the picture does, as far as a grey picture tells."""
+Light = Literal["steady", "dark", "flashing", "moving", "changing", "hazy"]
+"""What the light in the picture does, as far as a grey picture tells: `flashing` is a strobe,
+`changing` one jump (an exposure, a switch, a flash, the first of a strobe), `moving` beams, lamps
+and torches, `hazy` smoke or glare that has taken the contrast away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,21 @@ class Motion(Packet):
     """The height of a person, as a share of the picture's, that `speed` was scaled by: whoever
     knows the true one can scale it again."""
 
+    camera: tuple[float, float] = (0.0, 0.0)
+    """How fast the camera's own movement shifts the middle of the picture, in picture heights per
+    second: x to the right, y down."""
+
+    brightness: float | None = None
+    """Mean grey level of the picture, 0 to 1."""
+
+    zones: tuple[float, ...] = ()
+    """`speed` in each zone of config.toml that is not ignored, in their order."""
+
+    flow: NDArray[np.float32] | None = None
+    """Where it moves, coarsely, for whoever draws it: shape (rows, cols, 2), x to the right and y
+    downwards in picture heights per second, over the picture in equal blocks; 0 where nothing
+    moves, no rows when nothing could be compared. None unless it was asked for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People(Packet):
@@ -161,6 +178,18 @@ class People(Packet):
 
     aspect: float
     """Width over height of the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneEnergy:
+    """One named part of the picture."""
+
+    name: str
+    level: float | None
+    """0 to 1, smoothed as the whole is; None while no eye is fresh."""
+
+    people: int | None
+    """How many stand in it; None when no pose eye says so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +232,33 @@ class Energy(Packet):
     """Which eye's packet caused this one; None when a tick did. Its age is the latency."""
 
     state: str = "ok"
-    """`ok`, `stale` (no eye is fresh), or what the light does: `dark`, `flashing`."""
+    """`ok`, `stale` (no eye is fresh), or what the light does, where it is not steady."""
+
+    attention: float | None = None
+    """0 to 1: how far everybody holds a hand up and is still, as a crowd does that films or
+    listens. It holds the release of `level` and `drive` for up to sixteen bars. None when no
+    pose eye says so."""
+
+    contraction: float | None = None
+    """0 limbs stretched out as far as they reach, 1 drawn in to the body; mean of the people."""
+
+    smoothness: float | None = None
+    """Spectral arc length of the limbs' speed: about -1.5 where they flow, -5 where they jerk;
+    mean of the people whose limbs move. None while nobody's do."""
+
+    density: float | None = None
+    """People per square body length of the picture where they stand, from the distances to the
+    nearest neighbours; 0 for one alone."""
+
+    flow: tuple[float, float] | None = None
+    """Common drift of the torsos, in body lengths per second: x to the right, y down."""
+
+    zones: tuple[ZoneEnergy, ...] = ()
+    """Each zone of config.toml that is not ignored, in their order."""
+
+    beat_phase: float | None = None
+    """0 to 1 in the beat of `groove_bpm`; 0 is where bodies are lowest. None where the crowd has
+    no common beat, or only motion tells the tempo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -345,6 +400,57 @@ class Playing(Packet):
     def bar_phase(self) -> float:
         """0 to 1 within the bar."""
         return (self.beat / 4.0) % 1.0
+
+
+PREVIEW_PEOPLE: Final = 200
+"""People in a Preview, at most: its size is bounded."""
+
+PREVIEW_STEPS: Final = 1000
+"""Steps of a Preview's joints to a picture height: half a pixel of a small picture."""
+
+UNSEEN: Final = -32768
+"""What stands in a Preview for x and y of a joint that is not seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview(Packet):
+    """What the eyes see, for a page that draws it: numbers only, and few of them.
+
+    At most five a second, and at most 24 kB: no picture is in it and none can be made of it but
+    stick figures. `captured_at` is that of the newest thing in it.
+    """
+
+    joints: NDArray[np.int16]
+    """Shape (people, 17, 2), at most PREVIEW_PEOPLE: x and y in PREVIEW_STEPS to a picture
+    height; UNSEEN where a joint is not seen."""
+
+    ids: NDArray[np.int64]
+    """Shape (people,), as in People."""
+
+    aspect: float
+    """Width over height of the picture."""
+
+    flow: NDArray[np.int8]
+    """Shape (rows, cols, 2), as in Motion, in fiftieths of a picture height per second; no rows
+    where none is known."""
+
+    age_seconds: float
+    """How old the joints are: they are shown for half a second after the eye fell silent."""
+
+    level: float | None = None
+    """Energy as it was sent, None while there is none; and so on."""
+
+    drive: float | None = None
+    confidence: float | None = None
+    people: int | None = None
+    groove_bpm: float | None = None
+    bpm: float | None = None
+    """The tempo that is asked for."""
+
+    eyes: tuple[Eye, ...] = ()
+    state: str = "stale"
+    zones: tuple[tuple[str, float | None], ...] = ()
+    """Name and energy of each zone of config.toml."""
 
 
 @dataclass(frozen=True, slots=True)

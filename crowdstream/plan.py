@@ -17,6 +17,9 @@ from crowdstream.registry import StageTypes, load_stage, stage_names, types_of
 from crowdstream.settings import details_of, line_of, nearest, sentence_of, short
 from crowdstream.stage import RECIPE_WORDS, AnyStage, StageConfig
 
+LEARNS: Final = "measure_energy"
+"""The stage whose anchors `crowdstream calibrate` learns."""
+
 LIVE_ONLY: Final = {"speakers": "wav_file"}
 """Stages that keep the time of a sound card, and what an offline recipe has in their place."""
 
@@ -204,6 +207,8 @@ class _Planner:
         settings = {
             **shared,
             **recipe_settings,
+            # What was learned is of this machine: over the recipe, under config.toml.
+            **(self._config.learned if entry.use == LEARNS else {}),
             **_from_base(stage.Config, machine, base),
             **self._overrides.get(name, {}),
         }

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -138,6 +138,8 @@ def line_of(text: str, keys: Keys) -> int | None:
             continue
         if path and tuple(path) == keys[: len(path)]:
             best = number
+        elif best is None and tuple(path[: len(keys)]) == keys:
+            best = number  # a table of tables: where the first of them begins
     return best
 
 
@@ -208,7 +210,8 @@ def sentence_of(
     also: Collection[str] = (),
 ) -> str:
     """One mistake that pydantic found, as one plain sentence with its line."""
-    keys: Keys = tuple(detail["loc"])
+    # pydantic marks what is wrong with a name in a table as `[key]` behind it.
+    keys: Keys = tuple(key for key in detail["loc"] if key != "[key]")
     line = line_of(text, (*at, *keys)) if text else None
     place = f"{where}, line {line}" if line is not None else where
     name = _dotted(keys)
@@ -295,14 +298,17 @@ def _example(fields: Mapping[str, FieldInfo]) -> str:
 def _fields_at(model: type[BaseModel], keys: Keys) -> dict[str, FieldInfo]:
     """The fields of the model that a path leads into; empty where it leads out of models."""
     current: type[BaseModel] = model
+    named = False
     for key in keys:
-        if isinstance(key, int):
+        if isinstance(key, int) or named:
+            named = False
             continue
         field = current.model_fields.get(key)
         inner = _model_in(field.annotation) if field is not None else None
         if inner is None:
             return {}
         current = inner
+        named = field is not None and get_origin(field.annotation) is dict
     return {
         info.alias or name: info for name, info in current.model_fields.items() if not info.exclude
     }

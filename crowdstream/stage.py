@@ -109,6 +109,9 @@ class AnyStage(ABC):  # noqa: B024  its kinds have the abstract method
     silence_is_normal: ClassVar[bool] = False
     """A source that may well send nothing for a long time."""
 
+    note: str = ""
+    """What a technician should know while it works, in a few words; empty while all is well."""
+
     def __init__(self, config: Any, context: Context) -> None:
         """Store settings; touch nothing of the world before `open`."""
         self.config = config

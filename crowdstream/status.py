@@ -61,6 +61,9 @@ class StageStatus:
     work: Latency
     """How long it is at one packet."""
 
+    note: str = ""
+    """What it says of itself while it works, like `looks 5 times a second`; empty if all well."""
+
 
 @dataclass(frozen=True, slots=True)
 class StateChange:

@@ -233,6 +233,7 @@ class _Keeper:
             outbox=self._outbox,
             traffic=self.meter,
         )
+        self._stage: AnyStage | None = None
         self._running: asyncio.Task[None] | None = None
         self._opening: asyncio.Future[None] | None = None
         self._stuck = ""
@@ -287,7 +288,7 @@ class _Keeper:
     async def _live(self) -> None:
         """One life of the stage's object."""
         self._say(StageState.OPENING, self.why)
-        stage = self._planned.stage(self._planned.config, self.context)
+        stage = self._stage = self._planned.stage(self._planned.config, self.context)
         self._stuck = ""
         try:
             self._opening = asyncio.ensure_future(stage.open())
@@ -312,7 +313,7 @@ class _Keeper:
             error = next(iter(_leaves(group_error)))
             raise error from error.__cause__
         finally:
-            self._running = None
+            self._running = self._stage = None
             self.meter.busy_since = None
             await stage.close()
         if self._stuck:
@@ -383,6 +384,7 @@ class _Keeper:
             since_sent_seconds=None if meter.last_sent is None else now - meter.last_sent,
             latency={kind: ages.latency() for kind, ages in sorted(meter.ages.items())},
             work=meter.work.latency(),
+            note=self._stage.note if self._stage is not None else "",
         )
 
     def _say(self, state: StageState, why: str = "") -> None:

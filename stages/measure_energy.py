@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import math
+from typing import ClassVar, Final
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from crowdstream.dsp.crowd import CrowdMeter, Reading
 from crowdstream.dsp.energy import Anchors
-from crowdstream.packets import Energy, Eye, Motion, People
+from crowdstream.packets import Energy, Eye, Motion, People, ZoneEnergy
 from crowdstream.programme import Programme
 from crowdstream.stage import Context, StageConfig, Transform
+from crowdstream.zones import Zones, map_of
+
+SET_BACK_SECONDS: Final = 3.0
+"""No eye is slower than this: what is older says that the clock was set back."""
 
 
 class MeasureEnergyConfig(StageConfig):
@@ -25,7 +30,7 @@ class MeasureEnergyConfig(StageConfig):
         release_seconds = 1.2
     """
 
-    from_machine: ClassVar[tuple[str, ...]] = ("programme",)
+    from_machine: ClassVar[tuple[str, ...]] = ("programme", "zones")
 
     still: float = Field(
         Anchors().still, ge=0, description="Movement that counts as none, body lengths a second."
@@ -45,6 +50,7 @@ class MeasureEnergyConfig(StageConfig):
         0.6, gt=0, le=10, description="An eye that is silent for so long no longer counts."
     )
     programme: Programme = Field(Programme(), description="From [programme] of config.toml.")
+    zones: Zones = Field(default_factory=dict, description="From [zones.NAME] of config.toml.")
 
     @model_validator(mode="after")
     def _anchors_rise(self) -> MeasureEnergyConfig:
@@ -67,16 +73,25 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
         """Everything that is needed is made here; nothing grows later."""
         super().__init__(config, context)
         self._programme = config.programme
-        self._meter = CrowdMeter(
+        self._config = config
+        self._meter = self._a_meter()
+        self._latest = -math.inf
+        self._seq = 0
+        self._epoch = 0
+        self._pose_epoch = 0
+        self._motion_epoch = 0
+
+    def _a_meter(self) -> CrowdMeter:
+        config = self._config
+        return CrowdMeter(
             anchors=Anchors(config.still, config.half, config.full),
             attack_seconds=config.attack_seconds,
             release_seconds=config.release_seconds,
             few_people=config.few_people,
             stale_after_seconds=config.stale_after_seconds,
+            bar_seconds=4 * 60.0 / config.programme.bpm,
+            zones=map_of(config.zones),
         )
-        self._seq = 0
-        self._epoch = 0
-        self._pose_epoch = 0
 
     async def open(self) -> None:
         """Warm the kernels up, so that nothing compiles on the first beat."""
@@ -87,15 +102,23 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
     def process(self, packet: Motion | People, /) -> Energy:
         """Take what one eye saw."""
         self._epoch = packet.epoch
+        if packet.captured_at < self._latest - SET_BACK_SECONDS:
+            # Whatever was known has no time any more.
+            self._meter, self._latest = self._a_meter(), packet.captured_at
+        self._latest = max(self._latest, packet.captured_at)
         if isinstance(packet, People):
             # Only this eye's own: the other is quicker, and may be in the next epoch already.
             if packet.epoch != self._pose_epoch:
                 self._pose_epoch = packet.epoch
                 self._meter.jump()
             reading = self._meter.take_people(
-                packet.keypoints, packet.ids, at=packet.captured_at, intensity=self._intensity()
-            )
+                packet.keypoints, packet.ids, at=packet.captured_at, intensity=self._intensity(),
+                aspect=packet.aspect,
+            )  # fmt: skip
             return self._energy(reading, packet.captured_at, "pose")
+        if packet.epoch != self._motion_epoch:
+            self._motion_epoch = packet.epoch
+            self._meter.groove.jump_motion()
         reading = self._meter.take_motion(
             packet.speed,
             packet.confidence,
@@ -103,6 +126,9 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
             at=packet.captured_at,
             intensity=self._intensity(),
             person_height=packet.person_height,
+            camera=packet.camera,
+            brightness=packet.brightness,
+            zones=packet.zones,
         )
         return self._energy(reading, packet.captured_at, "motion")
 
@@ -118,7 +144,9 @@ class MeasureEnergy(Transform[Motion | People, Energy]):
 
     def _energy(self, reading: Reading, at: float, fresh_from: Eye | None) -> Energy:
         self._seq += 1
+        fields = reading._asdict()
+        fields["zones"] = tuple(ZoneEnergy(*zone) for zone in reading.zones)
         return Energy(
             seq=self._seq, captured_at=at, epoch=self._epoch, fresh_from=fresh_from,
-            **reading._asdict(),
+            **fields, **self._meter.groove.reading(at)._asdict(),
         )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import cv2
 import numpy as np
 from pydantic import Field
@@ -10,6 +12,8 @@ from crowdstream.channel import WhenFull
 from crowdstream.packets import GREY_HEIGHT, Frame, Motion
 from crowdstream.stage import Context, Intake, StageConfig, Transform
 from crowdstream.vision.flow import PERSON_HEIGHT, MotionEye
+from crowdstream.vision.view import View
+from crowdstream.zones import Zones, map_of
 
 
 class MeasureMotionConfig(StageConfig):
@@ -21,12 +25,19 @@ class MeasureMotionConfig(StageConfig):
         person_height = 0.45
     """
 
+    from_machine: ClassVar[tuple[str, ...]] = ("zones",)
+
     person_height: float = Field(
         PERSON_HEIGHT,
         ge=0.03,
         le=2.0,
         description="Usual height of a whole person in the picture, as a share of its height"
         " (above 1 where people are cut by its edge).",
+    )
+    zones: Zones = Field(default_factory=dict, description="From [zones.NAME] of config.toml.")
+    flow: bool = Field(
+        default=False,
+        description="Also tell where it moves, as a coarse grid, for previews and the overlay.",
     )
 
 
@@ -42,7 +53,9 @@ class MeasureMotion(Transform[Frame, Motion]):
     def __init__(self, config: MeasureMotionConfig, context: Context) -> None:
         """Store settings; touch nothing of the world."""
         super().__init__(config, context)
-        self._eye = MotionEye(config.person_height)
+        self._eye = MotionEye(config.person_height, map_of(config.zones))
+        self._view = View()
+        self._tells_flow = config.flow
 
     async def open(self) -> None:
         """Run everything once, so that nothing is compiled or allocated on the first beat."""
@@ -57,6 +70,12 @@ class MeasureMotion(Transform[Frame, Motion]):
 
     def process(self, frame: Frame, /) -> Motion:
         """Compare the frame with the one a tenth of a second before it."""
+        if not self.context.offline and self._view.look(frame.grey, frame.epoch):
+            self.context.log.warning(
+                "view_changed", epoch=frame.epoch,
+                why="since it came back the camera looks at another place;"
+                " check its aim, the zones, and what was calibrated",
+            )  # fmt: skip
         seen = self._eye.look(frame.grey, frame.captured_at, frame.epoch)
         return Motion(
             seq=frame.seq,
@@ -67,4 +86,8 @@ class MeasureMotion(Transform[Frame, Motion]):
             confidence=seen.confidence,
             light=seen.light,
             person_height=self._eye.person_height,
+            camera=seen.camera,
+            brightness=seen.brightness,
+            zones=seen.zones,
+            flow=self._eye.flow_grid() if self._tells_flow else None,
         )

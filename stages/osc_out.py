@@ -3,8 +3,10 @@
 Root `/crowdstream`, types i, f and s only, one bundle an update with an immediate timetag:
 
     /energy f  /energy/raw f  /energy/drive f  /confidence f      0 to 1
-    /count i  /sync f  /bpm/crowd ff (bpm, confidence)            only while known
+    /count i  /attention f  /sync f  /bpm/crowd ff (bpm, confidence)   only while known
     /bpm f  /bpm/wanted f                                         beats per minute
+    /density f  /flow ff (x, y)                                   people, body lengths per second
+    /zone/NAME/energy f  /zone/NAME/count i                       each zone of config.toml
     /beat iif (beat, bar, bpm)                                    once, on each beat; never again
     /bar i  /phrase i                                             counted from 0
     /stem/{drums,bass,vocals,other}/gain f                        factors
@@ -529,8 +531,19 @@ def _crowd(energy: Energy) -> Iterator[Line]:
     yield Line("/energy/raw", "f", (energy.raw,))
     yield Line("/energy/drive", "f", (energy.drive,))
     yield Line("/confidence", "f", (energy.confidence,))
+    if energy.attention is not None:
+        yield Line("/attention", "f", (energy.attention,))
     if energy.people is not None:
         yield Line("/count", "i", (energy.people,))
+    if energy.density is not None:
+        yield Line("/density", "f", (energy.density,))
+    if energy.flow is not None:
+        yield Line("/flow", "ff", energy.flow)
+    for zone in energy.zones:
+        if zone.level is not None:
+            yield Line(f"/zone/{zone.name}/energy", "f", (zone.level,))
+        if zone.people is not None:
+            yield Line(f"/zone/{zone.name}/count", "i", (zone.people,))
     if energy.synchrony is not None:
         yield Line("/sync", "f", (energy.synchrony,))
     if energy.groove_bpm is not None:

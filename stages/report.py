@@ -289,14 +289,25 @@ class Report(Sink[Packet]):
             "legs": _round(energy.legs if energy else None),
             "head": _round(energy.head if energy else None),
             "bounce": _round(energy.bounce if energy else None),
+            "contraction": _round(energy.contraction if energy else None),
+            "smoothness": _round(energy.smoothness if energy else None),
+            "density": _round(energy.density if energy else None),
+            "flow": [_round(axis) for axis in energy.flow] if energy and energy.flow else None,
             "groove": _round(energy.groove_bpm if energy else None, 2),
             "groove_confidence": _round(energy.groove_confidence if energy else None),
             "synchrony": _round(energy.synchrony if energy else None),
+            "attention": _round(energy.attention if energy else None),
+            "beat_phase": _round(energy.beat_phase if energy else None),
             "bpm_wanted": _round(tempo.bpm if tempo else None, 2),
             "eyes": list(energy.eyes) if energy else [],
             "light": self._motion.light if self._motion else None,
             "state": _state(energy, playing),
         }
+        if energy is not None and energy.zones:
+            line["zones"] = {
+                zone.name: {"energy": _round(zone.level), "people": zone.people}
+                for zone in energy.zones
+            }
         if playing is not None:
             line |= {
                 "bpm": _round(playing.bpm, 3),

@@ -25,7 +25,7 @@ def with_examples() -> str:
     text = FILE.read_text()
     text = re.sub(r"^points = \[\]\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"^targets = \[\]\n", "", text, flags=re.MULTILINE)
-    return re.sub(r"^# (?=\w+ = |\[\[)", "", text, flags=re.MULTILINE)
+    return re.sub(r"^# (?=\w+ = |\[)", "", text, flags=re.MULTILINE)
 
 
 def settings_of(model: type[BaseModel], not_in_file: set[str]) -> set[str]:
@@ -45,7 +45,9 @@ def test_it_is_what_holds_without_it() -> None:
 def test_every_setting_for_live_use_is_in_it() -> None:
     """Set, or where there is no value for "none", as an example in a comment."""
     data = tomllib.loads(with_examples())
-    sections = settings_of(Config, {"stages", "path", "text", "at_top"})
+    sections = settings_of(
+        Config, {"stages", "path", "text", "at_top", "learned", "learned_warning"}
+    )
     assert set(data) == sections | set(LIVE)
     for section in ("log", "health", "programme"):
         model = type(getattr(Config(), section))
@@ -63,6 +65,7 @@ def test_its_examples_are_right_too(tmp_path: Path) -> None:
     path.write_text(with_examples())
     config = read_config(path)
     assert len(config.programme.points) == 3
+    assert [z.ignore for z in config.zones.values()] == [True, False, False]
     for use, settings in config.stages.items():
         load_stage(use).Config(**settings)
     assert config.stages["osc_out"]["targets"][0]["port"] == 7000

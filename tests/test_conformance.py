@@ -56,6 +56,8 @@ def needs_of(name: str, folder: Path) -> Needs:
             return Needs(settings, cancellations=6)
         case "report":
             return Needs({"path": folder / "show.jsonl", "header": {"seed": 1}})
+        case "overlay":
+            return Needs({"path": folder / "overlay.mp4"}, cancellations=8)
         case "osc_out":
             return Needs({"targets": [{"host": "127.0.0.1", "port": 9}]})
     return Needs()

@@ -8,7 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from crowdstream.config import SYSTEM_CONFIG, Config, find_config, places_of, read_config
+from crowdstream.config import (
+    SYSTEM_CONFIG,
+    Config,
+    find_config,
+    places_of,
+    read_config,
+    with_learned,
+)
 
 
 def subcommand(subcommands: Any, name: str, *, what: str, example: str) -> argparse.ArgumentParser:
@@ -39,7 +46,10 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def the_config(arguments: argparse.Namespace, *, quiet: bool = False) -> Config:
     """Read the configuration that counts; say which, and warn of another one here."""
-    return read_config(the_path(arguments, quiet=quiet))
+    config = with_learned(read_config(the_path(arguments, quiet=quiet)))
+    if config.learned_warning:
+        say(f"warning: {config.learned_warning}")
+    return config
 
 
 def the_path(arguments: argparse.Namespace, *, quiet: bool = False) -> Path | None:

@@ -38,6 +38,17 @@ def add(subcommands: Any) -> None:
     parser.add_argument(
         "--no-pictures", action="store_true", help="only the lines, no page or plot"
     )
+    parser.add_argument(
+        "--overlay",
+        type=Path,
+        metavar="OUT.mp4",
+        help="also draw the movement as a video: people, flow and energy on black; one VIDEO only",
+    )
+    parser.add_argument(
+        "--with-picture",
+        action="store_true",
+        help="draw the overlay on the picture itself: that video shows the people",
+    )
     add_config(parser)
     add_json(parser)
 
@@ -46,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """One summary object per video; the worst exit code of all."""
     if arguments.fps is not None and not 0.5 <= arguments.fps <= 240:
         raise UsageError(f"--fps: {arguments.fps} is not between 0.5 and 240")
+    _check_overlay(arguments)
     config = the_config(arguments, quiet=True)
     places = places_of(config)
     prepare_caches(places)
@@ -77,6 +89,8 @@ def run(arguments: argparse.Namespace) -> int:
                         lines=lines,
                         fps=arguments.fps,
                         model=arguments.model,
+                        overlay=arguments.overlay,
+                        with_picture=arguments.with_picture,
                         progress=progress,
                     )
                 )
@@ -99,6 +113,24 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         close_log()
     return worst
+
+
+def _check_overlay(arguments: argparse.Namespace) -> None:
+    """What cannot be meant is said before anything is looked at."""
+    out: Path | None = arguments.overlay
+    if out is None:
+        if arguments.with_picture:
+            raise UsageError("--with-picture: is for --overlay OUT.mp4; name the video to write")
+        return
+    if len(arguments.video) > 1:
+        raise UsageError(
+            f"--overlay: draws one VIDEO, and {len(arguments.video)} are named; call it once for"
+            " each"
+        )
+    if out.suffix.lower() != ".mp4":
+        raise UsageError(f"--overlay: {out}: give it a name that ends in .mp4")
+    if out.resolve() == arguments.video[0].resolve():
+        raise UsageError(f"--overlay: {out} is the VIDEO itself; give the overlay another name")
 
 
 def _draw(lines: Path, stem: Path, video: Path) -> None:
@@ -140,11 +172,14 @@ def _print(summary: dict[str, Any]) -> None:
         f" p90 {number(energy['p90'])}), confidence {number(energy['confidence'])},"
         f" eyes {' and '.join(summary['eyes']) or 'none'}"
     )
+    most = "" if people["max"] is None else f" (at most {people['max']})"
     print(
-        f"  people {number(people['median'], 0)} (at most {number(people['max'], 0)}),"
+        f"  people {number(people['median'], 0)}{most},"
         f" movement {number(summary['movement']['body_lengths_per_second'])} body lengths a second"
     )
     print(
         f"  tempo {number(summary['tempo']['min'], 1)} to {number(summary['tempo']['max'], 1)} BPM,"
         f" analysed at {number(summary['frames_per_second'], 0)} pictures a second"
     )
+    if "overlay" in summary:
+        print(f"  overlay {summary['overlay']}")

@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from crowdstream.clock import SystemClock
 from crowdstream.commands import add_config, add_json, print_json, say, subcommand, the_path
-from crowdstream.config import Config, examine_config, places_of
+from crowdstream.config import Config, examine_config, places_of, with_learned
 from crowdstream.controls import Controls, controls_of
 from crowdstream.errors import ConfigError
+from crowdstream.learned import ANCHORS, FILE, STAGE
 from crowdstream.log import Mask
 from crowdstream.offload import Offload
 from crowdstream.plan import Plan, make_plan
@@ -52,6 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     """0 when all is right, 78 when not."""
     path = the_path(arguments, quiet=arguments.json)
     config, wrong = examine_config(path)
+    config = with_learned(config)
     mistakes, notes = [*wrong, *name_clashes()], list[str]()
     plan: Plan | None = None
     used: set[str] = set()
@@ -72,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     if plan is not None and arguments.devices:
         refused, notes = _devices(plan, config)
         mistakes += refused
+    notes += [config.learned_warning] if config.learned_warning else []
+    notes += anchors_told(config)
     mask = Mask()
     mistakes, notes = [mask.text(m) for m in mistakes], [mask.text(n) for n in notes]
     if arguments.json:
@@ -86,6 +90,21 @@ def run(arguments: argparse.Namespace) -> int:
     count = len(mistakes)
     print("everything is right" if not count else f"{count} mistake{'s' * (count > 1)}")
     return ConfigError.exit_code if mistakes else 0
+
+
+def anchors_told(config: Config) -> list[str]:
+    """Where each anchor of energy comes from, once something was learned."""
+    if not config.learned:
+        return []
+    learned_file = places_of(config).state / FILE
+    given = config.stages.get(STAGE, {})
+    told = []
+    for name in ANCHORS:
+        if name in given:
+            told.append(f"{name} {given[name]} from {config.path}")
+        else:
+            told.append(f"{name} {config.learned[name]:g} from {learned_file}")
+    return [f"{STAGE}: {', '.join(told)}"]
 
 
 def _unused(config: Config, used: set[str]) -> list[str]:
@@ -231,7 +250,9 @@ def _print_effective(plan: Plan, config: Config, recipe: Recipe, mask: Mask) -> 
         if isinstance(value, dict):
             print(f"[{key}]")
             for inner, setting in value.items():
-                given = inner in getattr(config, key).model_fields_set
+                section = getattr(config, key)
+                named = section if isinstance(section, dict) else section.model_fields_set
+                given = inner in named
                 tell(inner, setting, in_config(key, inner) if given else "default")
         else:
             print(f"{key} = {mask.fact(key, value)!r}    ({in_config(key)})")
@@ -240,6 +261,8 @@ def _print_effective(plan: Plan, config: Config, recipe: Recipe, mask: Mask) -> 
         for key, value in planned.config.model_dump(mode="json").items():
             if key in config.stages.get(planned.name, {}):
                 where = in_config(*(str(part) for part in config.keys_of(planned.name)), key)
+            elif planned.use == STAGE and key in config.learned:
+                where = str(places_of(config).state / FILE)
             elif key in planned.config.from_machine:
                 continue  # a section of its own, above
             elif key in planned.config.model_fields_set:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crowdstream import __version__
 from crowdstream.commands import add_config, add_json, print_json, say, subcommand
-from crowdstream.config import Config, examine_config, find_config, places_of
+from crowdstream.config import Config, examine_config, find_config, places_of, with_learned
 from crowdstream.daemon import runtime_folder
 from crowdstream.errors import ConfigError, CrowdstreamError
 from crowdstream.plan import make_plan
@@ -51,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the page; 78 when the configuration is wrong, and still print the rest."""
     path = find_config(arguments.config)
     config, wrong = examine_config(path)
+    config = with_learned(config)
     places = places_of(config)
     prepare_caches(places)
     if arguments.warm:
@@ -77,6 +78,10 @@ def examine(config: Config, path: Path | None, wrong: tuple[str, ...]) -> dict[s
         stages = {s.name: s.config.model_dump(mode="json") for s in plan.stages}
     except ConfigError as error:
         mistakes += [m for m in error.mistakes if m not in mistakes]
+    from crowdstream.commands.check import anchors_told
+
+    anchors = [*anchors_told(config)] or ["config.toml, else built in; nothing was learned"]
+    anchors += [config.learned_warning] if config.learned_warning else []
     try:
         models = [_model(model) for model in list_models(places.models, places.state)]
     except CrowdstreamError as error:
@@ -93,6 +98,7 @@ def examine(config: Config, path: Path | None, wrong: tuple[str, ...]) -> dict[s
             "pipeline": config.pipeline,
             "mistakes": mistakes,
             "stages": stages,
+            "anchors": anchors,
         },
         "places": {
             key: str(getattr(places, key).absolute()) for key in ("cache", "state", "models")
@@ -162,7 +168,7 @@ def _told_of(running: dict[str, Any]) -> Iterator[str]:
     yield f"process {running.get('pid')}, {running.get('state')}"
     for stage in running.get("stages") or []:
         parts = [f"{stage.get('name')} {stage.get('state')}"]
-        parts += [stage["why"]] if stage.get("why") else []
+        parts += [stage[word] for word in ("why", "note") if stage.get(word)]
         parts += [f"{stage['restarts']} restarts"] if stage.get("restarts") else []
         parts.append(f"took {stage.get('taken')}, sent {stage.get('sent')}")
         parts += [f"dropped {stage['dropped']}"] if stage.get("dropped") else []
@@ -184,6 +190,11 @@ def _told_of(running: dict[str, Any]) -> Iterator[str]:
             f"energy {number(energy.get('level'), '.2f')}, drive"
             f" {number(energy.get('drive'), '.2f')}, people {number(energy.get('people'), 'g')},"
             f" eyes {', '.join(energy.get('eyes') or []) or '-'}, {energy.get('state')}"
+        )
+    for name, zone in ((energy or {}).get("zones") or {}).items():
+        yield (
+            f"zone {name}: energy {number(zone.get('level'), '.2f')},"
+            f" people {number(zone.get('people'), 'g')}"
         )
     if playing := running.get("playing"):
         yield (

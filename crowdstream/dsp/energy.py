@@ -58,6 +58,19 @@ def energy_of(speed: float, anchors: Anchors = Anchors()) -> float:  # noqa: B00
     return float(((speed - anchors.still) / span) ** exponent)
 
 
+@njit("void(float32[:,:,::1])", cache=True, nogil=True)
+def hide_nowhere(keypoints: NDArray[np.float32]) -> None:
+    """Make joints that are nowhere (NaN, infinite) joints that are not seen, in place.
+
+    `keypoints` has the shape (people, 17, 3).
+    """
+    for person in range(keypoints.shape[0]):
+        for joint in range(keypoints.shape[1]):
+            for axis in range(3):
+                if not math.isfinite(keypoints[person, joint, axis]):
+                    keypoints[person, joint] = 0.0
+
+
 @njit(
     "float64[:](float32[:,:,::1])",
     cache=True,
@@ -70,9 +83,11 @@ def torso_lengths(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
     """
     people = keypoints.shape[0]
     lengths = np.empty(people)
+    middles = np.empty((2, 2))
+    seen = np.empty(2)
     for person in range(people):
-        middles = np.zeros((2, 2))
-        seen = np.zeros(2)
+        middles[:] = 0.0
+        seen[:] = 0.0
         for joint, part in ((5, 0), (6, 0), (11, 1), (12, 1)):
             if keypoints[person, joint, 2] >= SEEN:
                 middles[part, 0] += keypoints[person, joint, 0]
@@ -87,34 +102,38 @@ def torso_lengths(keypoints: NDArray[np.float32]) -> NDArray[np.float64]:
     return lengths
 
 
+@njit("float64(float64, float64)", cache=True, nogil=True)
+def _beyond(square: float, floor: float) -> float:
+    """Distance, of its square and the expected square of what trembles.
+
+    Noise along a way adds and takes; only what lies across makes it longer. So of a clear
+    movement half of the noise is taken, of one that is hardly more than noise all.
+    """
+    if square <= floor:
+        return 0.0
+    return math.sqrt(square - floor * (0.5 + 0.5 * min(1.0, 4.0 * floor / square)))
+
+
 @njit(
-    "float64[:,:](float32[:,:,::1], float32[:,:,::1], float64[::1], float64, float64)",
+    "float64[:,::1](float32[:,:,::1], float32[:,:,::1], float64[::1], float64, float64[::1])",
     cache=True,
     nogil=True,
 )
-def body_speeds(
+def _body_speeds(
     now: NDArray[np.float32],
     then: NDArray[np.float32],
     body_lengths: NDArray[np.float64],
     seconds: float,
-    jitter: float,
+    jitter: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Speeds of each person against their own torso, in body lengths per second.
-
-    `now` and `then` are the same people, shape (people, 17, 3), `seconds` apart (above 0);
-    `body_lengths` has one length per person in the unit of the key points; `jitter` is the
-    standard deviation of a joint's own trembling, in body lengths (0 for drawn joints), and is
-    taken out of each distance in the square. Joints not seen in both are left out.
-
-    Returns shape (people, 5): head, arms, legs, bounce, v. NaN where nothing of a part is seen;
-    v is NaN where no torso or no joint is.
-    """
     people = now.shape[0]
     speeds = np.full((people, 5), np.nan)
-    # Two ends of a distance tremble, in two axes: twice the variance, for the joint and
-    # (a quarter as much, being a mean of four) for the torso it is held against.
-    floor = 4.0 * jitter * jitter
+    sums = np.empty(3)
+    counts = np.empty(3)
     for person in range(people):
+        # Two ends of a distance tremble, in two axes: twice the variance, for the joint and
+        # (a quarter as much, being a mean of four) for the torso it is held against.
+        floor = 4.0 * jitter[person] * jitter[person]
         length = body_lengths[person]
         if not (length > 0.0) or not (seconds > 0.0):
             continue
@@ -135,8 +154,8 @@ def body_speeds(
         bounce = math.sqrt(up) / seconds if up > 0.0 else 0.0
 
         # The head is the mean of whatever of the face is seen both times: one joint of nine.
-        sums = np.zeros(3)
-        counts = np.zeros(3)
+        sums[:] = 0.0
+        counts[:] = 0.0
         head_x = 0.0
         head_y = 0.0
         head_seen = 0
@@ -148,16 +167,14 @@ def body_speeds(
         if head_seen > 0:
             dx = (head_x / head_seen - torso_x) / length
             dy = (head_y / head_seen - torso_y) / length
-            square = dx * dx + dy * dy - floor / head_seen
-            sums[0] += math.sqrt(square) / seconds if square > 0.0 else 0.0
+            sums[0] += _beyond(dx * dx + dy * dy, floor / head_seen) / seconds
             counts[0] += 1.0
         for joint in (7, 8, 9, 10, 13, 14, 15, 16):
             if now[person, joint, 2] >= SEEN and then[person, joint, 2] >= SEEN:
                 dx = (now[person, joint, 0] - then[person, joint, 0] - torso_x) / length
                 dy = (now[person, joint, 1] - then[person, joint, 1] - torso_y) / length
-                square = dx * dx + dy * dy - floor
                 part = 1 if joint < 11 else 2
-                sums[part] += math.sqrt(square) / seconds if square > 0.0 else 0.0
+                sums[part] += _beyond(dx * dx + dy * dy, floor) / seconds
                 counts[part] += 1.0
         for part in range(3):
             if counts[part] > 0.0:
@@ -167,6 +184,29 @@ def body_speeds(
             speeds[person, 3] = bounce
             speeds[person, 4] = sums.sum() / total + bounce
     return speeds
+
+
+def body_speeds(
+    now: NDArray[np.float32],
+    then: NDArray[np.float32],
+    body_lengths: NDArray[np.float64],
+    seconds: float,
+    jitter: float | NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Speeds of each person against their own torso, in body lengths per second.
+
+    `now` and `then` are the same people, shape (people, 17, 3), `seconds` apart (above 0);
+    `body_lengths` has one length per person in the unit of the key points; `jitter` is the
+    standard deviation of a joint's own trembling, in body lengths (0 for drawn joints), one for
+    all or one for each, and is taken out of each distance in the square. Joints not seen in both
+    are left out.
+
+    Returns shape (people, 5): head, arms, legs, bounce, v. NaN where nothing of a part is seen;
+    v is NaN where no torso or no joint is.
+    """
+    each = np.empty(now.shape[0])
+    each[:] = jitter
+    return _body_speeds(now, then, body_lengths, seconds, each)
 
 
 def crowd_speed(speeds: NDArray[np.float64]) -> float:

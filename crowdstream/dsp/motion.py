@@ -21,6 +21,7 @@ import numpy as np
 from numba import njit
 
 from crowdstream.dsp.energy import TIME_BASE_SECONDS
+from crowdstream.dsp.zones import WHOLE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -467,12 +468,16 @@ def _quantile(values: NDArray[np.float32], share: float) -> float:
     return float(flat[min(flat.size - 1, int(share * flat.size))])
 
 
-def noise_of(cells: Cells) -> float:
+def noise_of(cells: Cells, labels: NDArray[np.uint32] | None = None) -> float:
     """Standard deviation of the sensor's noise, in grey levels.
 
     From the quarter of the picture that is explained best, which is at rest or followed well.
+    What is ignored (`labels` as in `read_signs`) tells nothing.
     """
-    return _quantile(cells.rest, 0.25)
+    rest = cells.rest
+    if labels is not None and labels.any():
+        rest = np.ascontiguousarray(rest[labels != 0])[np.newaxis]
+    return _quantile(rest, 0.25)
 
 
 @njit("float32[:,::1](float32[:,::1], int64, int64)", cache=True, nogil=True)
@@ -507,8 +512,8 @@ def _sums_around(values: NDArray[np.float32], up: int, aside: int) -> NDArray[np
 @njit(
     "UniTuple(float64, 9)"
     "(float32[:,::1], float32[:,::1], float32[:,::1], float32[:,::1], float32[:,::1],"
-    " float32[:,::1], float32[:,::1], float32[:,::1], float32[:,::1], float64, float64, float64,"
-    " float64)",
+    " float32[:,::1], float32[:,::1], float32[:,::1], float32[:,::1], uint32[:,::1],"
+    " float64[:,::1], float64, float64, float64, float64)",
     cache=True,
     nogil=True,
 )
@@ -522,13 +527,15 @@ def _read_signs(
     change: NDArray[np.float32],
     rest: NDArray[np.float32],
     steadied_change: NDArray[np.float32],
+    labels: NDArray[np.uint32],
+    zones: NDArray[np.float64],
     noise: float,
     moves: float,
     pace: float,
     person_cells: float,
 ) -> tuple[float, ...]:
     rows, cols = flow_x.shape
-    cells = float(rows * cols)
+    cells = 0.0
     threshold = 1.2 + 2.0 * noise
     # What light does is read from clear changes only: faint ones are half noise.
     strong = 5.0 + 3.0 * noise
@@ -546,14 +553,20 @@ def _read_signs(
     shine = 0.0
     for row in range(rows):
         for col in range(cols):
-            if now[row, col] < DARK_LEVEL:
-                dark += 1.0
-            elif steadied_change[row, col] <= threshold:
-                resting += 1.0
-            if spread[row, col] > pattern:
-                detailed += 1.0
+            if labels[row, col] == 0:
+                continue
+            # A zone that lies outside the floor counts for itself alone.
+            whole = labels[row, col] >= WHOLE
+            if whole:
+                cells += 1.0
+                if now[row, col] < DARK_LEVEL:
+                    dark += 1.0
+                elif steadied_change[row, col] <= threshold:
+                    resting += 1.0
+                if spread[row, col] > pattern:
+                    detailed += 1.0
             is_relit = False
-            if change[row, col] > strong:
+            if change[row, col] > strong and whole:
                 tell += 1.0
                 all_change += change[row, col] - noise
                 all_rest += max(0.0, rest[row, col] - noise)
@@ -599,12 +612,21 @@ def _read_signs(
             mean_y = around_y[row, col] / max(1.0, count[row, col])
             dx = flow_x[row, col] - mean_x
             dy = flow_y[row, col] - mean_y
-            total += math.sqrt(dx * dx + dy * dy) + abs(mean_y)
-            area += 1.0
+            pace_here = math.sqrt(dx * dx + dy * dy) + abs(mean_y)
+            if labels[row, col] >= WHOLE:
+                total += pace_here
+                area += 1.0
+            for zone in range(zones.shape[0]):
+                if (labels[row, col] >> np.uint32(zone)) & np.uint32(1):
+                    zones[zone, 0] += pace_here
+                    zones[zone, 1] += 1.0
     # A few cells that tremble are nobody: the mean is over a hand and 0.3 % of the picture at
     # least. (A body covers about 0.15 of the square of its height.)
+    cells = max(1.0, cells)
     least = 0.02 * person_cells * person_cells + 0.003 * cells
     speed = total / max(area, least) * pace
+    for zone in range(zones.shape[0]):
+        zones[zone, 0] *= pace / max(zones[zone, 1], least)
     middle = _quantile(now, 0.5)
     lamp = 1.0
     if tell > 0.0:
@@ -633,6 +655,8 @@ def read_signs(
     camera_pixels: float,
     seconds: float,
     person_cells: float,
+    labels: NDArray[np.uint32] | None = None,
+    zones: NDArray[np.float64] | None = None,
 ) -> Signs:
     """What moves and how it goes with the light.
 
@@ -640,17 +664,23 @@ def read_signs(
     `steadied_change`, which must bear the flow out; `cells` compare the pictures as they are.
     The camera shifted the picture by up to `camera_pixels`; `seconds` lie between the two
     pictures; `person_cells` is the height of a person in cells.
+    `labels` are those of `dsp.zones`: cells without one do not count, and shares are of the rest;
+    into `zones`, shape (zones, 2), go the speed over the cells of each zone, and how many moved.
     """
     rows = flow_x.shape[0]
+    if labels is None:
+        labels = np.full(flow_x.shape, WHOLE, np.uint32)
+    if zones is None:
+        zones = np.zeros((0, 2))
     pace = TIME_BASE_SECONDS / seconds
     # Along a straight edge flow errs by a share of how far the camera shifted it.
     moves = MOVES_PIXELS / pace + 0.08 * camera_pixels
     speed, *others = _read_signs(
-        flow_x, flow_y, *cells, steadied_change, noise, moves, pace, person_cells
+        flow_x, flow_y, *cells, steadied_change, labels, zones, noise, moves, pace, person_cells
     )
-    heights_per_second = speed / (rows * CELL) / TIME_BASE_SECONDS
-    heights_per_second *= (seconds / TIME_BASE_SECONDS) ** SWING_EXPONENT
-    return Signs(heights_per_second, *others)
+    scale = (seconds / TIME_BASE_SECONDS) ** SWING_EXPONENT / (rows * CELL) / TIME_BASE_SECONDS
+    zones[:, 0] *= scale
+    return Signs(speed * scale, *others)
 
 
 def speed_of(flow: float) -> float:

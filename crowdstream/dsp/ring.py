@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numba import njit
 
+from crowdstream.dsp.energy import SEEN
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -24,6 +26,15 @@ SAMPLES: Final = 128
 FORGET_SECONDS: Final = 1.0
 LONGEST_GAP_SECONDS: Final = 0.35
 """Between two samples further apart than this nobody knows where a joint was."""
+
+CURVED_GAP_SECONDS: Final = 0.1
+"""Between samples no further apart than this a joint's way is a curve through four of them; a
+straight line would cut short whatever turns round, and more so at 15 pictures a second."""
+
+CUT_SHORT: Final = 0.3
+"""The longer nothing is seen, the more of a swing to and fro is cut short: its mean speed falls
+with about this power of the time, which is made good across longer gaps (at 5 pictures a second,
+or between two flashes)."""
 
 LENGTH_SECONDS: Final = 2.0
 """A person's body length is the median of their torso over this long."""
@@ -82,6 +93,7 @@ def _look_back(
     """Joints at `then`, interpolated; `known` is 1 where they are; median torsos since `since`."""
     samples = times.shape[1]
     scratch = np.empty(samples)
+    weights = np.empty(4)
     for person in range(rows.shape[0]):
         known[person] = 0.0
         lengths[person] = np.nan
@@ -117,17 +129,107 @@ def _look_back(
             if gap > longest_gap:
                 break
             share = np.float32((then - times[row, earlier]) / gap)
+            if gap > CURVED_GAP_SECONDS:
+                share = np.float32(1.0 - ((times[row, later] - then) / gap) ** (1.0 - CUT_SHORT))
+            before = (earlier - 1) % samples
+            after = (later + 1) % samples
+            curved = (
+                back + 1 < count
+                and back >= 2
+                and gap <= CURVED_GAP_SECONDS
+                and 0.0 < times[row, earlier] - times[row, before] <= CURVED_GAP_SECONDS
+                and 0.0 < times[row, after] - times[row, later] <= CURVED_GAP_SECONDS
+            )
+            if curved:
+                for one in range(4):
+                    mine = times[row, (before + one) % samples]
+                    weights[one] = 1.0
+                    for other in range(4):
+                        if other != one:
+                            at = times[row, (before + other) % samples]
+                            weights[one] *= (then - at) / (mine - at)
             for joint in range(17):
+                bent = (
+                    curved
+                    and joints[row, before, joint, 2] >= SEEN
+                    and joints[row, after, joint, 2] >= SEEN
+                )
                 for axis in range(2):
                     a = joints[row, earlier, joint, axis]
                     b = joints[row, later, joint, axis]
-                    out[person, joint, axis] = a + share * (b - a)
+                    if bent:
+                        out[person, joint, axis] = (
+                            weights[0] * joints[row, before, joint, axis]
+                            + weights[1] * a
+                            + weights[2] * b
+                            + weights[3] * joints[row, after, joint, axis]
+                        )
+                    else:
+                        out[person, joint, axis] = a + share * (b - a)
                 out[person, joint, 2] = min(
                     joints[row, earlier, joint, 2], joints[row, later, joint, 2]
                 )
             known[person] = 1.0
             break
     return then
+
+
+@njit(
+    "int64[::1](int64[::1], float64[::1], int64[::1], int64[::1], float64, float64)",
+    cache=True,
+    nogil=True,
+)
+def _rows_of(
+    owners: NDArray[np.int64],
+    seen_at: NDArray[np.float64],
+    heads: NDArray[np.int64],
+    ids: NDArray[np.int64],
+    at: float,
+    forget: float,
+) -> NDArray[np.int64]:
+    """The row of each id, found through a table of hashes; new people take the oldest rows."""
+    out = np.full(ids.shape[0], -1, np.int64)
+    # Made anew for each picture, four places to a row: nothing has to be taken out of it.
+    places = 4 * owners.shape[0]
+    table = np.full(places, -1, np.int64)
+    for row in range(owners.shape[0]):
+        if owners[row] >= 0:
+            place = (owners[row] * 2654435761 >> 8) % places
+            while table[place] >= 0:
+                place = (place + 1) % places
+            table[place] = row
+    given = np.zeros(owners.shape[0], np.bool_)
+    news = 0
+    for person in range(ids.shape[0]):
+        place = (ids[person] * 2654435761 >> 8) % places
+        while table[place] >= 0 and owners[table[place]] != ids[person]:
+            place = (place + 1) % places
+        row = table[place]
+        if row < 0:
+            news += 1
+        elif not given[row]:
+            given[row] = True
+            seen_at[row] = at
+            out[person] = row
+    if news == 0:
+        return out
+    for person in range(ids.shape[0]):
+        if out[person] >= 0:
+            continue
+        twice = False
+        for row in range(owners.shape[0]):
+            twice = twice or (given[row] and owners[row] == ids[person])
+        if twice:
+            continue
+        row = int(np.argmin(seen_at))
+        if at - seen_at[row] < forget:
+            break
+        owners[row] = ids[person]
+        seen_at[row] = at
+        heads[row] = 0
+        given[row] = True
+        out[person] = row
+    return out
 
 
 class PeopleRing:
@@ -139,13 +241,11 @@ class PeopleRing:
         self._joints = np.zeros((ROWS, SAMPLES, 17, 3), np.float32)
         self._torsos = np.full((ROWS, SAMPLES), np.nan)
         self._heads = np.zeros(ROWS, np.int64)
-        self._row_of: dict[int, int] = {}
         self._seen_at = np.full(ROWS, -math.inf)
         self._owner = np.full(ROWS, -1, np.int64)
 
     def clear(self) -> None:
         """Forget everyone: the source has jumped."""
-        self._row_of.clear()
         self._owner[:] = -1
         self._seen_at[:] = -math.inf
         self._heads[:] = 0
@@ -156,11 +256,24 @@ class PeopleRing:
         keypoints: NDArray[np.float32],
         torsos: NDArray[np.float64],
         at: float,
+        rows: NDArray[np.int64] | None = None,
     ) -> NDArray[np.int64]:
-        """Add one sample for each person; returns their rows, -1 where there is no row left."""
-        rows = np.array([self._row(int(person), at) for person in ids], np.int64)
+        """Add one sample for each person; returns their rows, -1 where there is no row left.
+
+        `rows` are those of `rows_of`, where somebody has asked already.
+        """
+        if rows is None:
+            rows = self.rows_of(ids, at)
         _write(self._heads, self._times, self._joints, self._torsos, rows, at, keypoints, torsos)
         return rows
+
+    def rows_of(self, ids: NDArray[np.int64], at: float) -> NDArray[np.int64]:
+        """The row of each person, from now on; -1 where there is no row left.
+
+        Of a number that stands there twice, the second has none.
+        """
+        ids = np.ascontiguousarray(ids, np.int64)
+        return _rows_of(self._owner, self._seen_at, self._heads, ids, at, FORGET_SECONDS)
 
     def look_back(
         self, rows: NDArray[np.int64], now: float, seconds: float
@@ -178,19 +291,3 @@ class PeopleRing:
             now - LENGTH_SECONDS, LONGEST_GAP_SECONDS, joints, known, lengths,
         )  # fmt: skip
         return joints, known > 0.5, lengths
-
-    def _row(self, person: int, at: float) -> int:
-        row = self._row_of.get(person)
-        if row is not None and self._owner[row] == person:
-            self._seen_at[row] = at
-            return row
-        row = int(np.argmin(self._seen_at))
-        if at - self._seen_at[row] < FORGET_SECONDS:
-            return -1
-        if self._owner[row] >= 0:
-            self._row_of.pop(int(self._owner[row]), None)
-        self._row_of[person] = row
-        self._owner[row] = person
-        self._seen_at[row] = at
-        self._heads[row] = 0
-        return row

@@ -170,6 +170,7 @@ def by_path(name: str, path: Path) -> ModelFile:
 
 
 def refuse_pickle(path: Path) -> None:
+    """Raises ConfigError for a file that is opened by running it."""
     if path.suffix.lower() in _PICKLED:
         raise ConfigError(
             f"{path} may hold a pickle, and no pickle is ever loaded by the daemon: make"

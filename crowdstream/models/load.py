@@ -64,6 +64,7 @@ def expected_hashes(
 
 
 def read_bytes(path: Path) -> bytes:
+    """The whole file. Raises ModelMissing, DeviceError or MediaError with one sentence."""
     try:
         # Not blocking: a named pipe would otherwise wait for a writer for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)

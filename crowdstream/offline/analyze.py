@@ -14,7 +14,7 @@ from crowdstream.config import Config
 from crowdstream.offline.chain import run_to_end
 from crowdstream.packets import Energy, Frame, Motion, Packet, Tempo
 from crowdstream.plan import make_plan
-from crowdstream.recipe import find_recipe
+from crowdstream.recipe import Entry, Recipe, find_recipe, name_of
 from crowdstream.stage import Places
 from crowdstream.status import Latency, Status
 
@@ -62,12 +62,16 @@ async def analyze_video(
     lines: Path,
     fps: float | None = None,
     model: str | None = None,
+    overlay: Path | None = None,
+    with_picture: bool = False,
     progress: Progress = lambda _: None,
 ) -> dict[str, Any]:
-    """The summary of one video; its lines go to `lines`.
+    """The summary of one video; its lines go to `lines`, its movement as a video to `overlay`.
+
+    The overlay is on black, and on the picture itself only `with_picture`.
 
     Raises:
-        StageFailed: the video cannot be read, or the lines cannot be written.
+        StageFailed: the video cannot be read, or the lines or the overlay cannot be written.
     """
     overrides: dict[str, dict[str, Any]] = {
         "video_file": {"path": video},
@@ -81,12 +85,32 @@ async def analyze_video(
     if model is not None:
         overrides["estimate_pose"] = {"model": model}
     recipe = find_recipe("analyze", pipelines=None, config=None)
+    if overlay is not None:
+        recipe = _with_overlay(recipe)
+        overrides["measure_motion"] = {"flow": True}
+        # A configuration without zones has none to draw.
+        zones = getattr(config, "zones", {})
+        overrides["overlay"] = {
+            "path": overlay,
+            "with_picture": with_picture,
+            "zones": {name: zone.polygon for name, zone in zones.items()},
+            "ignored": tuple(name for name, zone in zones.items() if zone.ignore),
+        }
     plan = make_plan(recipe, config, overrides=overrides)
     collector = _Collector(progress)
     clock = SystemClock()
     began = clock.now()
     status = await run_to_end(plan, places=places, log=log, observers=[collector])
-    return _summary(video, collector, status, clock.now() - began)
+    summary = _summary(video, collector, status, clock.now() - began)
+    return summary if overlay is None else summary | {"overlay": str(overlay)}
+
+
+def _with_overlay(recipe: Recipe) -> Recipe:
+    """The same chain with a drawing of everything at its end."""
+    told = ("video_file", "measure_motion", "estimate_pose", "measure_energy", "map_tempo")
+    names = [name_of(entry) for entry in recipe.stage]
+    entry = Entry.model_validate({"use": "overlay", "from": [n for n in told if n in names]})
+    return recipe.model_copy(update={"stage": (*recipe.stage, entry)})
 
 
 def _summary(video: Path, seen: _Collector, status: Status, wall: float) -> dict[str, Any]:
@@ -130,6 +154,9 @@ def _summary(video: Path, seen: _Collector, status: Status, wall: float) -> dict
             "arms": mean([energy.arms for energy in energies]),
             "legs": mean([energy.legs for energy in energies]),
             "head": mean([energy.head for energy in energies]),
+            "contraction": mean([energy.contraction for energy in energies]),
+            "smoothness": mean([energy.smoothness for energy in energies]),
+            "density": mean([energy.density for energy in energies]),
         },
         "groove": {
             "bpm": _rounded(np.median(grooves)) if grooves else None,

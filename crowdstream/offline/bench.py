@@ -11,6 +11,8 @@ Row = dict[str, Any]
 
 BENCHES: Final = {
     "spine": "crowdstream.offline.bench_spine:spine",
+    "truth": "crowdstream.offline.bench_truth:truth",
+    "signals": "crowdstream.offline.bench_signals:signals",
 }
 """Name to `module:function`. A module is only imported when its bench is asked for."""
 

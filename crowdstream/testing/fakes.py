@@ -95,6 +95,15 @@ class Collect(Sink[Packet]):
             type(self).kept.append(packet)
 
 
+class Forget(Sink[Packet]):
+    """Take what comes and keep nothing: for the end of a chain that an observer watches."""
+
+    async def run(self, inbox: Inbox[Packet]) -> None:  # type: ignore[override]
+        """To the end."""
+        async for _ in inbox:
+            pass
+
+
 class SeeTruth(Transform[Frame, People]):
     """A pose eye that knows: the joints of a drawn crowd as they are, at once."""
 

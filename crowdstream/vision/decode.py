@@ -235,7 +235,8 @@ def _same_person(some: NDArray[np.float32], others: NDArray[np.float32]) -> NDAr
     either = np.add(some[4, :, None], others[4], out=high)
     either -= shared
     either *= np.float32(_SAME_PERSON_IOU)
-    return shared > either
+    same: NDArray[np.bool_] = shared > either
+    return same
 
 
 def _not_twice(boxes: NDArray[np.float32], keypoints: NDArray[np.float32]) -> NDArray[np.bool_]:

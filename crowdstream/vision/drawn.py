@@ -59,6 +59,8 @@ _VIGOURS: Final = np.array(
      2.75, 2.875, 3.0, 3.5, MOST_VIGOUR]
 )  # fmt: skip
 _SPEEDS: Final = np.linspace(0.0, 3.2, 65)
+_WIDTHS: Final = np.linspace(0.0, 2.8, 113)
+# Deviations of the phases of a crowd, in radians, from all in phase to none.
 _MOMENTS: Final = 29
 # At which a dance is measured, over four beats. A prime, so that they fall on as many phases of
 # whatever comes round once or twice a beat.
@@ -98,6 +100,11 @@ class Crowd:
         self._manners = Manners.of(size, rng)
         self._parity = rng.integers(0, 2, size).astype(np.float64)
         self._scatter = _spread_normally(size, rng)
+        # With few people chance is a large part of their resultant: the width that gives a
+        # synchrony depends on who is there.
+        self._synchronies = np.minimum.accumulate(
+            [synchrony_of(width * self._scatter) for width in _WIDTHS]
+        )
         # The mean over the people stays 1: some dance more than others, the crowd as it is asked.
         zeal = 1.0 + 0.15 * _spread_normally(size, rng).clip(-1.6, 1.6)
         self._zeal = zeal / zeal.mean() if size else zeal
@@ -200,16 +207,13 @@ class Crowd:
         return np.asarray(_pace(self._bpm(seconds)) * beats + self._parity[who])
 
     def _lag(self, seconds: Floats, who: NDArray[np.intp]) -> Floats:
-        """In beats. Normally spread phases of this width have `synchrony` as their resultant."""
-        resultant = np.clip(self._synchrony(seconds), 0.02, 1.0)
-        return np.asarray(np.sqrt(-2.0 * np.log(resultant)) / (2.0 * np.pi) * self._scatter[who])
+        """In beats: normally spread, and so wide that the synchrony of all is what was asked."""
+        width = np.interp(-self._synchrony(seconds), -self._synchronies, _WIDTHS)
+        return np.asarray(width / (2.0 * np.pi) * self._scatter[who])
 
     def _in_phase(self, at: Floats, who: NDArray[np.intp]) -> float:
         """How much these people move in phase, with what chance alone would give taken out."""
-        if who.size < 2:
-            return 0.0
-        resultant = abs(np.exp(2j * np.pi * self._lag(at, who)).mean())
-        return math.sqrt(max(0.0, (who.size * resultant**2 - 1.0) / (who.size - 1.0)))
+        return synchrony_of(2.0 * np.pi * self._lag(at, who))
 
     def _measure_vigour(self) -> Floats:
         """Vigour that gives each of _SPEEDS, shape (tempi, speeds, people): found by dancing."""
@@ -269,6 +273,18 @@ class Crowd:
             else:
                 too_much = self._correction
         return self._correction
+
+
+def synchrony_of(phases: Floats) -> float:
+    """How much people of these phases (radians, one each) move together, 0 to 1.
+
+    The root of the mean cosine between all pairs, which is their resultant R with the level of
+    chance taken out: sqrt((N R^2 - 1) / (N - 1)), and 0 where that is less than chance.
+    """
+    if phases.size < 2:
+        return 0.0
+    resultant = abs(np.exp(1j * phases).mean())
+    return math.sqrt(max(0.0, (phases.size * resultant**2 - 1.0) / (phases.size - 1.0)))
 
 
 def speed_of(energy: Floats, anchors: Anchors = Anchors()) -> Floats:  # noqa: B008

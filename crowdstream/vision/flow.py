@@ -18,6 +18,7 @@ from crowdstream.dsp.energy import TIME_BASE_SECONDS
 from crowdstream.dsp.motion import (
     CELL,
     DARK_LEVEL,
+    MOVES_PIXELS,
     Signs,
     cell_change,
     cell_flow,
@@ -32,10 +33,12 @@ from crowdstream.dsp.motion import (
     speed_of,
     without_camera,
 )
+from crowdstream.vision.light import LightWatch, alike
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from crowdstream.dsp.zones import ZoneMap
     from crowdstream.packets import Light
 
 # Its stubs know neither DIS flow nor that a picture of bytes stays one.
@@ -51,23 +54,21 @@ LEAST_COLS: Final = 160
 """A narrower picture gets its edge repeated up to here: DIS chooses its coarsest scale by the
 longer side, and in a tall picture limbs must be followed as far as in a wide one."""
 
+FLOW_ROWS: Final = 10
+"""Rows of the coarse grid of flow that is drawn as arrows."""
+
 OLDEST_SECONDS: Final = 0.5
 """What is older than this is not compared with."""
 
 ALIKE_SECONDS: Final = (0.04, 0.25)
 """Within these ages a picture of like brightness is better than one nearer to the time base."""
 
-LIKE_BRIGHTNESS: Final = 0.25
-"""Pictures whose mean levels differ by more than this (natural logarithm) are not alike."""
-
-JUMPS_THAT_FLASH: Final = 3
-"""So many jumps of brightness within a second, and the light is flashing."""
-
 FLASHING_CONFIDENCE: Final = 0.5
 """Factor on the confidence while the light flashes: half of the dance is not seen."""
 
 LIGHT_SECONDS: Final = 0.4
-"""How long what was seen of the light is remembered: a beam is not in every picture."""
+"""How long what was seen of the light is remembered: a beam is not in every picture. Doubt comes
+at once, belief returns as slowly as this."""
 
 HOLD_SECONDS: Final = 0.5
 """How slowly the last speed loses its confidence while nothing can be compared."""
@@ -87,8 +88,34 @@ class MotionReading(NamedTuple):
 
     light: Light
 
+    camera: tuple[float, float] = (0.0, 0.0)
+    """Shift of the picture by the camera's own movement, in picture heights per second."""
+
+    brightness: float | None = None
+    """Mean grey level, 0 to 1."""
+
+    zones: tuple[float, ...] = ()
+    """Estimate of v in each zone that has an energy."""
+
 
 _NOTHING: Final = MotionReading(0.0, 0.0, 0.0, "steady")
+
+
+class _Field(NamedTuple):
+    """What the newest comparison knows of each cell, kept by reference and not computed for."""
+
+    flow_x: NDArray[np.float32]
+    flow_y: NDArray[np.float32]
+    """Shape (rows, cols), in pixels: where the cell was, less the camera's own movement."""
+
+    change: NDArray[np.float32]
+    """How much the grey level changed, and how much of that is noise."""
+
+    noise: float
+    moves: float
+    """Flow below this, in pixels, is the tremble of the method."""
+
+    seconds: float
 
 
 class _Seen(NamedTuple):
@@ -102,9 +129,16 @@ class _Seen(NamedTuple):
 class MotionEye:
     """Watches one camera and remembers half a second of it. Not shared between threads."""
 
-    def __init__(self, person_height: float = PERSON_HEIGHT) -> None:
-        """`person_height` is a share of the picture's height, above 0; it may be set later."""
+    def __init__(self, person_height: float = PERSON_HEIGHT, zones: ZoneMap | None = None) -> None:
+        """`person_height` is a share of the picture's height, above 0; it may be set later.
+
+        Of `zones` some are ignored, the others have a speed of their own.
+        """
         self.person_height = person_height
+        self._zones = zones
+        self._seen_size = (0, 0)
+        self._labels: NDArray[np.uint32] | None = None
+        self._visible: NDArray[np.uint8] | None = None
         self.signs: Signs | None = None
         """What the newest comparison saw; None before the first."""
         self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
@@ -115,28 +149,35 @@ class MotionEye:
         self._dis.setGradientDescentIterations(6)
         self._grid: NDArray[np.float32] = np.empty((0, 0, 2), np.float32)
         self._ring: deque[_Seen] = deque(maxlen=64)
-        self._jumps: deque[float] = deque(maxlen=16)
+        self._light = LightWatch()
         self._epoch: int | None = None
         self._likely: float | None = None
         self._measured = self._last = _NOTHING
         self._measured_at = -math.inf
+        self._field: _Field | None = None
 
     def look(self, grey: NDArray[np.uint8], captured_at: float, epoch: int) -> MotionReading:
         """Compare the picture, shape (rows, cols), with the one about 0.1 s before it.
 
         The first look of an epoch has nothing to compare with: speed 0, confidence 0. A picture
-        that is not newer than the last one changes nothing.
+        that is not newer than the last one changes nothing, unless the clock was set back.
         """
-        now = _reduced(grey)
+        now = self._without_ignored(_reduced(grey))
         if epoch != self._epoch or (self._ring and self._ring[-1].picture.shape != now.shape):
             self._forget()
             self._epoch = epoch
         if self._ring and captured_at <= self._ring[-1].captured_at:
-            return self._last
-        seen = _Seen(captured_at, now, float(cv2.mean(now)[0]))
+            if self._ring[-1].captured_at - captured_at <= OLDEST_SECONDS:
+                return self._last
+            # The clock itself was set back: what is remembered has no time any more.
+            self._forget()
+        self._field = None
+        mean, deviation = cv2.meanStdDev(now, mask=self._visible)
+        seen = _Seen(captured_at, now, float(mean[0, 0]))
         while self._ring and captured_at - self._ring[0].captured_at > OLDEST_SECONDS:
             self._ring.popleft()
-        flashing = self._is_flashing(seen)
+        self._light.see(captured_at, seen.brightness, float(deviation[0, 0]))
+        flashing = self._light.flashing
         then = self._reference(seen, flashing=flashing)
         self._ring.append(seen)
         measured = self._compare(then, seen, flashing=flashing) if then is not None else None
@@ -144,21 +185,63 @@ class MotionEye:
             self._last = self._held(captured_at, flashing=flashing)
         else:
             self._measured = self._last = measured
+        self._last = self._last._replace(brightness=seen.brightness / 255.0)
         return self._last
 
+    def _without_ignored(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The picture with the mean of the rest where zones say that nothing counts.
+
+        So no screen can change anything, not even through the brightness of the whole; and the
+        patch follows the room's light, as what is fitted to it expects.
+        """
+        if self._zones is None:
+            return picture
+        if self._labels is None or self._seen_size != picture.shape:
+            self._seen_size = (picture.shape[0], picture.shape[1])
+            ignored, self._labels = self._zones.cell_labels(*self._seen_size, CELL)
+            self._visible = np.where(ignored, 0, 255).astype(np.uint8)
+        assert self._visible is not None
+        picture[self._visible == 0] = round(cv2.mean(picture, mask=self._visible)[0])
+        return picture
+
+    def flow_grid(self) -> NDArray[np.float32]:
+        """Where what is seen now moves to, coarsely: for eyes, not for measuring.
+
+        Shape (FLOW_ROWS, cols, 2): x to the right and y downwards, in picture heights per second;
+        the picture is cut into blocks of 9 by 9 of its 90 rows. 0 where nothing moves for
+        certain, and (0, 0, 2) when the newest look compared nothing. The camera's own movement is
+        taken out. Computed when it is asked for, and at no other time.
+        """
+        field = self._field
+        if field is None:
+            return np.zeros((0, 0, 2), np.float32)
+        moving = np.hypot(field.flow_x, field.flow_y) > field.moves
+        moving &= field.change > 1.2 + 2.0 * field.noise  # as what is measured moves
+        rows = FLOW_ROWS
+        each = ROWS // CELL // rows
+        cols = moving.shape[1] // each
+        # A picture's last cells, where they are no whole block, belong to no arrow.
+        blocks = (slice(0, rows * each), slice(0, cols * each))
+
+        def summed(values: NDArray[Any]) -> NDArray[np.float32]:
+            cut = values[blocks].reshape(rows, each, cols, each)
+            return np.asarray(cut.sum(axis=(1, 3)), np.float32)
+
+        count = summed(moving)
+        # One cell alone in its block is more often a flicker than a hand.
+        share = np.where(count >= 2.0, 1.0 / np.maximum(count, 1.0), 0.0).astype(np.float32)
+        share *= np.float32(-1.0 / ROWS / field.seconds)
+        x, y = summed(field.flow_x * moving) * share, summed(field.flow_y * moving) * share
+        grid: NDArray[np.float32] = np.stack([x, y], axis=2) + np.float32(0.0)  # no -0
+        return grid
+
     def _forget(self) -> None:
+        self._field = None
         self._ring.clear()
-        self._jumps.clear()
+        self._light.clear()
         self._likely = None
         self._measured = self._last = _NOTHING
         self._measured_at = -math.inf
-
-    def _is_flashing(self, seen: _Seen) -> bool:
-        if self._ring and not _alike(self._ring[-1], seen):
-            self._jumps.append(seen.captured_at)
-        while self._jumps and seen.captured_at - self._jumps[0] > 1.0:
-            self._jumps.popleft()
-        return len(self._jumps) >= JUMPS_THAT_FLASH
 
     def _reference(self, seen: _Seen, *, flashing: bool) -> _Seen | None:
         """The picture nearest to one time base earlier; of like brightness, if there is one."""
@@ -198,18 +281,24 @@ class MotionEye:
             borderMode=cv2.BORDER_REPLICATE,
         )
         cells = compare(now, old, followed)
-        noise = noise_of(cells)
+        noise = noise_of(cells, self._labels)
         flow_x, flow_y = cell_flow(flow)
         patterned = (cells.spread > pattern_level(noise)).astype(np.float32)
+        if self._labels is not None:
+            patterned[self._labels == 0] = 0.0
         camera, follows_camera, stands_still = fit_camera(flow_x, flow_y, patterned)
         change = cells.change
         reach = 0.0
+        shift = (0.0, 0.0)
         if follows_camera >= stands_still:
             flow_x, flow_y, fresh = without_camera(flow_x, flow_y, camera)
             reach = _reach(camera, flow_x.shape)
             if reach > 0.15:  # pixels; less does not show
+                # Flow says where a pixel was: the picture went the other way.
+                shift = (-float(camera[0]) / ROWS / seconds, -float(camera[3]) / ROWS / seconds)
                 change = cell_change(now, _steadied(old, camera, flow_x.shape))
                 change[fresh] = 0.0
+        zones = np.zeros((len(self._zones.names) if self._zones is not None else 0, 2))
         signs = read_signs(
             flow_x,
             flow_y,
@@ -219,8 +308,12 @@ class MotionEye:
             camera_pixels=reach,
             seconds=seconds,
             person_cells=self.person_height * ROWS / CELL,
+            labels=self._labels,
+            zones=zones,
         )
         self.signs = signs
+        moves = MOVES_PIXELS * seconds / TIME_BASE_SECONDS + 0.08 * reach
+        self._field = _Field(flow_x, flow_y, change, noise, moves, seconds)
         bodily = signs.speed / self.person_height
         likely = self._remember(
             people_likelihood(signs, max(follows_camera, stands_still), bodily), seen.captured_at
@@ -232,9 +325,16 @@ class MotionEye:
             confidence *= FLASHING_CONFIDENCE
         elif signs.detail_share < 0.04 and seen.brightness < DARK_LEVEL:
             light = "dark"
+        elif self._light.changing:
+            light = "changing"
         elif likely < 0.5:
             light = "moving"
-        return MotionReading(speed_of(bodily), signs.moving_share, confidence, light)
+        elif self._light.hazy:
+            light = "hazy"
+        return MotionReading(
+            speed_of(bodily), signs.moving_share, confidence, light, shift,
+            zones=tuple(speed_of(speed / self.person_height) for speed in zones[:, 0].tolist()),
+        )  # fmt: skip
 
     def _flow(self, now: NDArray[np.uint8], old: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Where each pixel of `now` was in `old`: shape (rows, cols, 2), in pixels."""
@@ -251,7 +351,7 @@ class MotionEye:
 
     def _remember(self, likelihood: float, captured_at: float) -> float:
         """The likelihood that these are people, over the last LIGHT_SECONDS."""
-        if self._likely is None:
+        if self._likely is None or likelihood < self._likely:
             self._likely = likelihood
         else:
             share = -math.expm1(-(captured_at - self._measured_at) / LIGHT_SECONDS)
@@ -264,7 +364,11 @@ class MotionEye:
         age = captured_at - self._measured_at
         return self._measured._replace(
             confidence=self._measured.confidence * math.exp(-age / HOLD_SECONDS),
-            light="flashing" if flashing else self._measured.light,
+            light="flashing"
+            if flashing
+            else "changing"
+            if self._light.changing
+            else self._measured.light,
         )
 
     def _grid_like(self, flow: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -286,9 +390,7 @@ def _reduced(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _alike(one: _Seen, other: _Seen) -> bool:
-    # 4 levels above black: in the dark a ratio says nothing.
-    ratio = (one.brightness + 4.0) / (other.brightness + 4.0)
-    return abs(math.log(ratio)) < LIKE_BRIGHTNESS
+    return alike(one.brightness, other.brightness)
 
 
 def _reach(camera: NDArray[np.float64], shape: tuple[int, ...]) -> float:

@@ -23,6 +23,7 @@ HEADS: Final = (64, 1, 51)
 
 
 def sizes_of(port: Any) -> tuple[int | str, ...]:
+    """The shape of an input or output; "" for a size that is free, () for no rank at all."""
     shape = port.partial_shape
     if shape.rank.is_dynamic:
         return ()

@@ -570,6 +570,11 @@ def test_analyze_goes_on_after_a_clip_that_is_none_and_ends_with_the_worst(run: 
         (["clip.avi", "--config", "nowhere.toml"], 78, "nowhere.toml: no such configuration"),
         (["empty.mp4"], 1, "empty.mp4"),
         (["."], 1, ""),
+        (["clip.avi", "clip.avi", "--overlay", "x.mp4"], 2, "draws one VIDEO, and 2 are named"),
+        (["clip.avi", "--overlay", "x.gif"], 2, "a name that ends in .mp4"),
+        (["clip.mp4", "--overlay", "./clip.mp4"], 2, "is the VIDEO itself"),
+        (["clip.avi", "--with-picture"], 2, "is for --overlay"),
+        (["clip.avi", "--overlay", "clip.avi/x.mp4"], 1, "cannot be written"),
     ],
 )
 def test_wrong_input_to_analyze_is_one_sentence(
@@ -582,6 +587,19 @@ def test_wrong_input_to_analyze_is_one_sentence(
     assert (found, out) == (code, "")
     assert said in said_by_us[-1]
     assert not list(Path("o").glob("*"))
+
+
+def test_analyze_draws_the_movement_of_a_clip_on_black(run: Run) -> None:
+    a_clip("clip.avi")
+    code, out, err = run(
+        "analyze", "clip.avi", "--json", "--model", "none", "--no-pictures", "--out", "o",
+        "--overlay", "drawn/o.mp4",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert json.loads(out)["overlay"] == "drawn/o.mp4"
+    video = cv2.VideoCapture("drawn/o.mp4")
+    assert (video.get(cv2.CAP_PROP_FRAME_COUNT), video.get(cv2.CAP_PROP_FPS)) == (20, 30.0)
+    assert [path.name for path in Path("drawn").iterdir()] == ["o.mp4"]
 
 
 def test_an_output_folder_that_cannot_be_written_is_told(run: Run) -> None:

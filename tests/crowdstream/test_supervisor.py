@@ -76,6 +76,14 @@ class CannotOpen(Source[Frame]):
         raise AssertionError
 
 
+class Slowed(Sink[Packet]):
+    """Says of itself that it is slow."""
+
+    async def run(self, inbox: Inbox[Any]) -> None:
+        async for _ in inbox:
+            self.note = "looks 5 times a second"
+
+
 class Noting(Transform[Frame, People]):
     """Notes the order of the openings and closings of all its kind."""
 
@@ -226,6 +234,27 @@ async def test_a_stage_that_is_stuck_with_one_packet_is_made_anew(tmp_path: Path
     async with asyncio.timeout(2):
         await running
     assert any("busy with one packet" in change.why for change in supervisor.status().changes)
+
+
+async def test_what_a_stage_says_of_itself_stands_in_the_status(tmp_path: Path) -> None:
+    """A note is there while the stage works, and gone with it."""
+    supervisor = a_supervisor(tmp_path, {"use": f"{HERE}:Endless"}, {"use": f"{HERE}:Slowed"})
+    stop = asyncio.Event()
+    running = asyncio.create_task(supervisor.run(stop))
+    await supervisor.started.wait()
+
+    def note() -> str:
+        stage = supervisor.status().stage("Slowed")
+        assert stage is not None
+        return stage.note
+
+    while not note():
+        await asyncio.sleep(0.001)
+    assert note() == "looks 5 times a second"
+    stop.set()
+    async with asyncio.timeout(2):
+        await running
+    assert not note()
 
 
 async def test_stages_open_from_the_last_to_the_first(tmp_path: Path) -> None:

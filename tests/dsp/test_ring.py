@@ -11,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from crowdstream.dsp.energy import SEEN
 from crowdstream.dsp.ring import (
+    CURVED_GAP_SECONDS,
+    CUT_SHORT,
     FORGET_SECONDS,
     LENGTH_SECONDS,
     LONGEST_GAP_SECONDS,
@@ -47,7 +50,18 @@ class PlainRing:
         if late[0] - early[0] > LONGEST_GAP_SECONDS:
             return None
         share = (then - early[0]) / (late[0] - early[0])
+        if late[0] - early[0] > CURVED_GAP_SECONDS:
+            share = 1.0 - (1.0 - share) ** (1.0 - CUT_SHORT)
         joints = early[1] + share * (late[1].astype(float) - early[1])
+        four = [*before[-2:], *after[:2]]
+        if len(four) == 4 and max(np.diff([s[0] for s in four])) <= CURVED_GAP_SECONDS:
+            seen = (four[0][1][:, 2] >= SEEN) & (four[3][1][:, 2] >= SEEN)
+            times = [s[0] for s in four]
+            curve = np.zeros((17, 3))
+            for mine, (_, there, _) in zip(times, four, strict=True):
+                others = [other for other in times if other != mine]
+                curve += there * math.prod((then - other) / (mine - other) for other in others)
+            joints[seen] = curve[seen]
         joints[:, 2] = np.minimum(early[1][:, 2], late[1][:, 2])
         return joints
 
@@ -131,7 +145,7 @@ def test_a_row_is_taken_over_once_its_person_is_forgotten() -> None:
         rows = ring.write(people, joints, np.full(ROWS, 0.1), now)
         assert sorted(rows) == list(range(ROWS))
         assert not ring.look_back(rows, now, 0.1)[1].any()
-    assert len(ring._row_of) == ROWS
+    assert sorted(ring._owner) == list(range(3000, 3000 + ROWS))
 
 
 def test_after_a_jump_nobody_has_a_past() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -11,12 +12,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from crowdstream.channel import Channel, FanOut, MergingInbox, WhenFull
 from crowdstream.errors import ConfigError, MediaError, WorkerError
 from crowdstream.packets import Frame, People
 from crowdstream.slots import Slots
+from crowdstream.testing.clock import ManualClock
 from crowdstream.testing.stages import SilentLog, a_context, run_stage
 from stages.estimate_pose import EstimatePose, EstimatePoseConfig
 
@@ -197,3 +201,38 @@ async def test_dead_or_hanging_child_fails_the_stage(
     finally:
         await stage.close()
     assert not Path(f"/proc/{pid}").exists()
+
+
+@settings(max_examples=40, deadline=None)
+@given(rate=st.floats(2.0, 25.0), trembling=st.lists(st.floats(-0.012, 0.012), min_size=1))
+def test_rate_is_met_though_the_camera_trembles(rate: float, trembling: list[float]) -> None:
+    """Over ten seconds as many looks as asked for: a picture that comes early is not skipped."""
+    stage = EstimatePose(EstimatePoseConfig(max_rate_hz=rate), a_context("estimate_pose"))
+    shifts = itertools.cycle(trembling)
+    frames = [a_frame(seq, rate=30.0) for seq in range(301)]
+    frames = [dataclasses.replace(f, captured_at=f.captured_at + next(shifts)) for f in frames]
+    looks = sum(stage._is_due(frame) for frame in frames)
+    assert looks == pytest.approx(10.0 * rate, rel=0.03, abs=2.0)
+
+
+async def test_slow_eye_looks_less_often_and_says_so(tmp_path: Path) -> None:
+    """Live, looks that take a quarter of a second: a warning with the reason, and a note."""
+    log, clock = SilentLog(), ManualClock(100.0)
+    stage = EstimatePose(
+        EstimatePoseConfig(),
+        a_context("pose", folder=tmp_path, clock=clock, log=log, offline=False),
+    )
+    looks = 0
+    for seq in range(40):
+        frame = dataclasses.replace(a_frame(seq), captured_at=clock.now() - 0.02)
+        if stage._is_due(frame):
+            looks += 1
+            began = clock.now()
+            await clock.advance(0.25)
+            stage._mind_the_pace(frame.captured_at, began)
+        else:
+            await clock.advance(0.033)
+    events = [(event, facts["rate_hz"]) for level, event, facts in log.said if level == "warning"]
+    assert events[0] == ("pose_slower", 3.0)
+    assert stage.note == "looks 3 times a second: a look takes 250 ms"
+    assert looks < 30

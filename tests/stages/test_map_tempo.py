@@ -102,3 +102,47 @@ def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> No
 def test_the_energies_of_these_tests_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         energy().drive = 1.0  # type: ignore[misc]
+
+
+def after(stage: MapTempo, count: int = 600, **facts: Any) -> float:
+    """What is asked for when the same goes on for a while."""
+    *_, last = [stage.process(energy(n, **facts)) for n in range(count)]
+    return last.bpm
+
+
+def test_the_groove_moves_nothing_unless_it_is_asked_to() -> None:
+    moved: dict[str, Any] = {"groove_bpm": 120.0, "groove_confidence": 0.9, "synchrony": 1.0}
+    assert after(a_stage(), **moved) == pytest.approx(112.0)
+    assert after(a_stage(mode="follow"), **moved) > 114.0
+    assert after(a_stage(mode="hybrid"), **moved) > 114.0
+
+
+def test_following_it_is_the_groove_and_not_the_energy_that_asks() -> None:
+    assert after(a_stage(mode="follow"), drive=1.0) == pytest.approx(112.0)
+    assert after(a_stage(mode="hybrid"), drive=1.0) > 130.0
+
+
+def test_hybrid_the_groove_pulls_as_far_as_they_move_together() -> None:
+    asked = [
+        after(a_stage(mode="hybrid"), groove_bpm=120.0, groove_confidence=0.9, synchrony=synchrony)
+        for synchrony in (0.0, None, 0.6, 1.0)
+    ]
+    assert asked[0] == pytest.approx(112.0)
+    assert asked == sorted(asked)
+    assert asked[-1] > asked[1] > asked[0]
+
+
+@given(
+    st.sampled_from(["energy", "follow", "hybrid"]),
+    st.lists(st.tuples(*[st.floats(allow_nan=True, allow_infinity=True)] * 4), min_size=1),
+)
+def test_no_mode_leaves_the_leash(mode: str, facts: list[tuple[float, ...]]) -> None:
+    stage = a_stage(mode=mode, reach_bpm=8)
+    for n, (drive, groove, confidence, synchrony) in enumerate(facts):
+        bpm = stage.process(
+            energy(
+                n, drive=drive, groove_bpm=groove, groove_confidence=confidence,
+                synchrony=synchrony,
+            )
+        ).bpm  # fmt: skip
+        assert 104 - 1e-9 <= bpm <= 120 + 1e-9

@@ -172,3 +172,35 @@ async def test_the_diamond_gives_the_same_bytes_in_twenty_runs(tmp_path: Any) ->
     # A picture each 67 ms, and a tick 50 ms after each.
     assert eyes[:6] == ["motion", "pose", None, "motion", "pose", None]
     assert len(Collect.kept) >= 2 * 15
+
+
+async def test_a_frame_rate_that_wavers_changes_nothing() -> None:
+    """Pictures that come when they come: 40 to 120 ms apart."""
+
+    async def level(gaps: list[float]) -> float:
+        moments = np.cumsum(gaps)
+        energies = await measure([people(n, at=float(at)) for n, at in enumerate(moments)])
+        return float(np.mean([e.level for e in energies[len(energies) // 2 :]]))
+
+    rng = np.random.default_rng(6)
+    wavering = await level(list(rng.uniform(0.04, 0.12, 100)))
+    assert wavering == pytest.approx(await level([1 / 30] * 240), rel=0.05)
+
+
+async def test_after_the_clock_was_set_back_it_measures_on() -> None:
+    """Not frozen until the old time has come again, and never a number that is none."""
+    stage = MeasureEnergy(MeasureEnergyConfig(), a_context("measure_energy"))
+    for n in range(60):
+        stage.process(people(n, at=100.0 + n / 30))
+    readings = [stage.process(people(n, at=10.0 + n / 30)) for n in range(60)]
+    assert readings[-1].level == pytest.approx(0.55, abs=0.1)
+    assert all(np.isfinite([r.level, r.drive, r.speed, r.confidence]).all() for r in readings)
+
+
+async def test_stamps_that_go_back_and_stand_still_make_no_number_that_is_none() -> None:
+    rng = np.random.default_rng(9)
+    stage, at = MeasureEnergy(MeasureEnergyConfig(), a_context("measure_energy")), 5.0
+    for n in range(300):
+        at += float(rng.choice([0.0, 0.02, 0.033, 0.1, 2.0, -0.05, -1.0, -20.0]))
+        energy = stage.process(motion(n, at=at) if n % 3 == 0 else people(n, at=at))
+        assert np.isfinite([energy.level, energy.drive, energy.speed, energy.confidence]).all()

@@ -136,7 +136,9 @@ class Live:
 
 async def test_everything_known_is_told_with_its_type(ear: Ear) -> None:
     """Every address of the vocabulary, i, f and s only, under the root."""
-    energy = an_energy(0.0, people=7, synchrony=0.5, groove_bpm=121.0, groove_confidence=0.25)
+    energy = an_energy(
+        0.0, people=7, attention=0.125, synchrony=0.5, groove_bpm=121.0, groove_confidence=0.25
+    )
     playing = a_playing(0.0, beat=8.0, next="B", bars_to_next=6, bars_to_drop=14)
     await run_stage(a_stage(ear.port), [energy, playing])
     told = {address: tuple(values) for address, *values in ear.heard()}
@@ -145,6 +147,7 @@ async def test_everything_known_is_told_with_its_type(ear: Ear) -> None:
         "/crowdstream/energy/raw": (0.5,),
         "/crowdstream/energy/drive": (0.25,),
         "/crowdstream/confidence": (0.75,),
+        "/crowdstream/attention": (0.125,),
         "/crowdstream/count": (7,),
         "/crowdstream/sync": (0.5,),
         "/crowdstream/bpm/crowd": (121.0, 0.25),

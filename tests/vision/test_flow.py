@@ -15,7 +15,7 @@ from crowdstream.dsp.energy import energy_of
 from crowdstream.vision.drawn import Crowd
 from crowdstream.vision.drawn_picture import Painter
 from crowdstream.vision.drawn_story import Story
-from crowdstream.vision.flow import MotionEye, MotionReading
+from crowdstream.vision.flow import FLOW_ROWS, MotionEye, MotionReading
 from crowdstream.vision.grey import small_grey
 
 Grey = NDArray[np.uint8]
@@ -127,9 +127,9 @@ def test_the_first_look_of_an_epoch_knows_nothing() -> None:
     """Neither at the beginning nor after a jump of the source is there a speed."""
     eye = MotionEye()
     (start, one), *_, (_, other) = a_dance()
-    assert eye.look(one, start, 0) == MotionReading(0.0, 0.0, 0.0, "steady")
+    assert eye.look(one, start, 0)[:4] == (0.0, 0.0, 0.0, "steady")
     eye.look(one, start + 0.1, 0)
-    assert eye.look(other, start + 0.2, 1) == MotionReading(0.0, 0.0, 0.0, "steady")
+    assert eye.look(other, start + 0.2, 1)[:4] == (0.0, 0.0, 0.0, "steady")
 
 
 def test_a_new_size_begins_anew() -> None:
@@ -230,7 +230,10 @@ def test_one_step_of_exposure_costs_nothing() -> None:
         for t, picture in a_dance(fps=10)
     ]
     assert [reading.confidence for reading in readings[9:12]] == pytest.approx([1.0] * 3, abs=0.1)
-    assert lights(readings) == {"steady"}
+    # It is told of, at once and for a moment.
+    assert [reading.light for reading in readings[9:12]].count("changing") >= 2
+    assert lights(readings[:9]) == {"steady"}
+    assert readings[-1].light == "steady"
 
 
 @pytest.mark.parametrize("trick", [panned, stepped, dimmed], ids=["panning", "exposure", "dimming"])
@@ -297,3 +300,36 @@ def test_a_blackout_is_dark_not_still() -> None:
     assert before.confidence > 0.8
     assert after.confidence < 0.1
     assert after.light == "dark"
+
+
+def test_the_grid_of_flow_points_where_things_move_and_says_how_fast() -> None:
+    """A square that moves to the right by half a picture height a second, over a still pattern."""
+    room = np.random.default_rng(3).integers(60, 120, (ROWS, COLS), dtype=np.uint8)
+    room = np.asarray(cv2.GaussianBlur(room, (0, 0), 2), np.uint8)
+    thing = cv2.GaussianBlur(
+        np.random.default_rng(4).integers(0, 255, (54, 54), dtype=np.uint8), (0, 0), 2
+    )
+    eye = MotionEye()
+    assert eye.flow_grid().shape == (0, 0, 2)
+    for k in range(5):
+        picture = room.copy()
+        left = 100 + round(0.5 * ROWS * 0.05 * k)
+        picture[60:114, left : left + 54] = thing
+        eye.look(picture, 1.0 + 0.05 * k, 0)
+    grid = eye.flow_grid()
+    assert grid.shape == (FLOW_ROWS, 17, 2)
+    assert np.isfinite(grid).all()
+    middle = grid[4, 6]
+    assert middle[0] == pytest.approx(0.5, rel=0.25)
+    assert abs(middle[1]) < 0.1
+    assert not grid[8:].any() and not grid[:, 12:].any()
+
+
+def test_the_grid_is_empty_where_nothing_was_compared() -> None:
+    eye = MotionEye()
+    pictures = a_dance()
+    for at, picture in pictures[:3]:
+        eye.look(picture, at, 0)
+    assert eye.flow_grid().any()
+    eye.look(pictures[3][1], pictures[3][0], 1)
+    assert eye.flow_grid().shape == (0, 0, 2)

@@ -1,0 +1,111 @@
+"""Any pose model that ultralytics opens, on any device that torch knows: by choice only.
+
+A .pt is a pickle, and opening one runs whatever code is in it. So this is never chosen by itself:
+`backend = "ultralytics"` must be said, the package must be installed
+(`pip install crowdstream[ultralytics]`), and the bytes must have the hash that was noted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from crowdstream.errors import ConfigError, MediaError
+from crowdstream.models.outline import first_line
+from crowdstream.vision.decode import Detections, nobody
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from crowdstream.models import LoadedModel
+    from crowdstream.vision.model import Device
+
+INPUT_PIXELS: Final = 640
+"""Longer side of what the network sees."""
+
+
+class UltralyticsPose:
+    """A pose model as ultralytics runs it. Lives in the child, never in the daemon."""
+
+    def __init__(
+        self, loaded: LoadedModel, *, threads: int, min_score: float, device: Device = "auto"
+    ) -> None:
+        """Open the checkpoint. Raises ConfigError without the package, MediaError for no model."""
+        try:
+            library: Any = importlib.import_module("ultralytics")
+            self._torch: Any = importlib.import_module("torch")
+        except ImportError:
+            raise ConfigError(
+                f"{loaded.name} is to be opened by ultralytics, which is not installed:"
+                " pip install crowdstream[ultralytics]"
+            ) from None
+        self._version = str(library.__version__)
+        self._threads = threads
+        self._min_score = min_score
+        has_gpu = bool(self._torch.cuda.is_available())
+        self._device = "cuda:0" if device in ("auto", "gpu") and has_gpu else "cpu"
+        self._instead = (
+            f"torch has no {device.upper()} here: computed on the CPU"
+            if device in ("gpu", "npu") and self._device == "cpu"
+            else ""
+        )
+        # It opens files only. The bytes are those whose hash was compared; the file goes at once.
+        with tempfile.TemporaryDirectory(prefix="crowdstream-") as folder:
+            path = Path(folder) / "model.pt"
+            path.write_bytes(loaded.model)
+            try:
+                self._model: Any = library.YOLO(str(path))
+            except Exception as error:  # torch, pickle and ultralytics raise whatever they like
+                raise MediaError(
+                    f"{loaded.name} cannot be opened by ultralytics: {first_line(error)}"
+                ) from error
+        if self._model.task != "pose":
+            raise MediaError(
+                f"{loaded.name} is a model for {self._model.task}, not for poses: take one whose"
+                " name ends in -pose"
+            )
+
+    @property
+    def facts(self) -> dict[str, str | int | float]:
+        """Backend, device and threads, for the log and `doctor`."""
+        return {
+            "backend": f"ultralytics {self._version}",
+            "device": "cpu" if self._device == "cpu" else "gpu",
+            "precision": "f32",
+            "threads": self._threads,
+            "input": str(INPUT_PIXELS),
+            "path": "whole",
+            **({"instead": self._instead} if self._instead else {}),
+        }
+
+    def prepare(self, width: int, height: int) -> None:
+        """Run once on a picture of this size."""
+        self.infer(np.zeros((height, width, 3), np.uint8))
+        # Its first prediction sets the threads by a rule of its own.
+        self._torch.set_num_threads(self._threads)
+
+    def infer(self, picture: NDArray[np.uint8]) -> Detections:
+        """Find the people in a picture, shape (height, width, 3), BGR."""
+        found = self._model.predict(
+            picture, conf=self._min_score, imgsz=INPUT_PIXELS, device=self._device, verbose=False
+        )[0]
+        if found.keypoints is None or not len(found.boxes):
+            return nobody()
+        keypoints = found.keypoints.data.cpu().numpy().astype(np.float32)
+        if keypoints.shape[1:] != (17, 3):
+            raise MediaError(f"the model gives {keypoints.shape[1]} joints, not the 17 of COCO")
+        height = np.float32(picture.shape[0])
+        keypoints[:, :, :2] /= height
+        return Detections(
+            keypoints=np.ascontiguousarray(keypoints),
+            scores=found.boxes.conf.cpu().numpy().astype(np.float32),
+            boxes=found.boxes.xyxy.cpu().numpy().astype(np.float32) / height,
+        )
+
+    def close(self) -> None:
+        """Let go of the network."""
+        del self._model
