@@ -58,8 +58,8 @@ TABLE: Final[dict[str, str]] = {
     "vision": "child dsp errors models packets settings slots wire worker",
     "models": "errors",
     # Whole runs without a clock, and what is made of them.
-    "offline": "clock config dsp errors models packets plan recipe registry stage status supervisor testing "
-    "vision",
+    "offline": "clock config dsp errors models packets plan recipe registry slots stage status "
+    "supervisor testing vision worker",
     # Small real parts, for tests and for whoever writes a stage.
     "testing": "channel clock controls errors music offload packets recipe registry stage",
     # The door for people. It may ask everybody.
@@ -89,7 +89,7 @@ OF_OTHERS: Final[dict[str, str]] = {
     "music": "pyloudnorm soundfile soxr",
     "player": "numba pydantic sounddevice",
     "vision": "PIL cv2 numba onnxruntime openvino",
-    "offline": "matplotlib psutil pyloudnorm soundfile soxr",
+    "offline": "cv2 matplotlib psutil pyloudnorm soundfile soxr",
     "commands": "pydantic",
     "testing": "jack psutil pydantic soundfile",
 }
