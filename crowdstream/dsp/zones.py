@@ -67,14 +67,17 @@ class ZoneMap:
         return labels
 
     def cell_labels(
-        self, rows: int, cols: int, side: int
+        self, rows: int, cols: int, side: int, *, body_rows: int = 0
     ) -> tuple[NDArray[np.bool_], NDArray[np.uint32]]:
         """Which pixels of a small picture are ignored, and the labels of its cells.
 
         A pixel beside an ignored one is ignored too, for pictures are made small by averaging. A
-        cell of side x side pixels lies where all its pixels lie.
+        cell of side x side pixels lies where all its pixels lie. Who stands on a floor rises
+        above it in the picture by up to `body_rows`, which belong to it; but not what is ignored
+        by a zone of its own.
         """
         labels = self.labels(rows, cols)
+        self._stand_up(labels, body_rows)
         ignored = labels == 0
         grown = ignored.copy()
         grown[1:] |= ignored[:-1]
@@ -87,6 +90,18 @@ class ZoneMap:
         blocks = labels[: high * side, : wide * side].reshape(high, side, wide, side)
         cells = np.bitwise_and.reduce(np.bitwise_and.reduce(blocks, axis=3), axis=1)
         return grown, np.ascontiguousarray(cells)
+
+    def _stand_up(self, labels: NDArray[np.uint32], body_rows: int) -> None:
+        """Let every floor reach upwards into what no zone speaks of, in place."""
+        rows, cols = labels.shape
+        x = (np.arange(cols) + 0.5) / cols
+        y = ((np.arange(rows) + 0.5) / rows)[:, np.newaxis]
+        free = labels == 0
+        for area in self._areas:
+            free &= ~_inside(area.polygon, x, y)
+        for _ in range(min(rows, body_rows)):
+            reached = free[:-1] & (labels[:-1] == 0)
+            labels[:-1][reached] = labels[1:][reached]
 
     def of_people(self, keypoints: NDArray[np.float32], aspect: float) -> NDArray[np.uint32]:
         """Label of each person, shape (people,), by where they stand.

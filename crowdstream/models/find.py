@@ -51,15 +51,22 @@ def read_manifest(folder: Path) -> list[KnownWeights]:
     return known
 
 
-def find_model(name_or_path: str, folder: Path) -> ModelFile:
+def find_model(name_or_path: str, folder: Path, *, pickles: bool = False) -> ModelFile:
     """Look for a model by name in the models folder, or by path; `auto` takes the first of AUTO.
 
-    A path is what has a slash or ends in .onnx or .xml. Reads nothing of the files. Raises
-    ModelMissing if it is not there, ConfigError if it is there and of a kind we do not load.
+    A path is what has a slash or ends in .onnx or .xml. With `pickles` a .pt by its path is one
+    too. Reads nothing of the files. Raises ModelMissing if it is not there, ConfigError if it is
+    there and of a kind we do not load.
     """
     if name_or_path == "auto":
         return _find_first(folder)
     path = Path(name_or_path).expanduser()
+    if pickles and path.suffix == ".pt":
+        if not path.exists():
+            raise ModelMissing(f"no model at {path}: check the path")
+        return ModelFile(
+            name=name_or_path, form="checkpoint", paths=(path.parent.resolve() / path.name,)
+        )
     refuse_pickle(path)
     if "/" in name_or_path or path.suffix in (".onnx", ".xml"):
         # A bare file name is looked for in the working directory, then in the models folder.

@@ -198,7 +198,9 @@ class MotionEye:
             return picture
         if self._labels is None or self._seen_size != picture.shape:
             self._seen_size = (picture.shape[0], picture.shape[1])
-            ignored, self._labels = self._zones.cell_labels(*self._seen_size, CELL)
+            ignored, self._labels = self._zones.cell_labels(
+                *self._seen_size, CELL, body_rows=round(self.person_height * self._seen_size[0])
+            )
             self._visible = np.where(ignored, 0, 255).astype(np.uint8)
         assert self._visible is not None
         picture[self._visible == 0] = round(cv2.mean(picture, mask=self._visible)[0])

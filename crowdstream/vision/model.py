@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Precision = Literal["auto", "int8", "bf16", "f32"]
 """`int8` rounds what flows through the network to 8 bits, if its file was made so: three times
 as fast, key points move by two pixels of 1280. `bf16` computes with fewer bits where the processor
-can: twice as fast, half a pixel. `auto` is what a measurement on this machine found best."""
+can: twice as fast, half a pixel. `auto` is the file as it is: 8 bits, or all of them."""
 
 Device = Literal["auto", "cpu", "gpu", "npu"]
 """What computes. `auto` takes a graphics or neural processor where the engine finds one and it is

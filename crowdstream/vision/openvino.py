@@ -109,14 +109,8 @@ class OpenVinoPose:
         """What this very graph can be computed in on its device, the most exact first."""
         if self._quantised:
             return ("int8",)
-        capabilities = self._capabilities()
-        short = "bf16" if self._device == "CPU" else "f16"
-        return (
-            ("f32", short)
-            if short.upper().replace("F16", "FP16", 1) in capabilities
-            or (short.upper() in capabilities)
-            else ("f32",)
-        )
+        capability, short = ("BF16", "bf16") if self._device == "CPU" else ("FP16", "f16")
+        return ("f32", short) if capability in self._capabilities() else ("f32",)
 
     def computing_in(self, precision: str) -> OpenVinoPose:
         """The same checked graph in another of its `precisions`: nothing is read anew."""
@@ -185,7 +179,7 @@ class OpenVinoPose:
         exact, *short = self.precisions
         if precision in (exact, *short):
             return precision
-        return short[0] if short and precision in ("auto", "bf16") else exact
+        return short[0] if short and precision == "bf16" else exact
 
     def _read(self, loaded: LoadedModel) -> Any:
         try:

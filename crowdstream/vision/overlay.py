@@ -288,6 +288,7 @@ def _draw_zones(
     canvas: NDArray[np.uint8], zones: tuple[ZoneShape, ...], place: _Place, unit: float
 ) -> None:
     """Each zone filled the brighter, the more moves in it; what is ignored is grey."""
+    named: list[tuple[float, float]] = []
     for zone in zones:
         points = np.array(zone.points, np.float64).reshape(-1, 2)
         if len(points) < 3 or not np.isfinite(points).all():
@@ -308,6 +309,10 @@ def _draw_zones(
             words += f"  {energy:.2f}"
         first = corners[np.argmin(corners.sum(axis=1))]
         at = (max(4.0, float(first[0]) + 6.0 * unit), max(4.0, float(first[1]) + 5.0 * unit))
+        # Zones that begin at one corner have their names one below the other.
+        while any(math.hypot(at[0] - x, at[1] - y) < 8.0 * unit for x, y in named):
+            at = (at[0], at[1] + 13.0 * unit)
+        named.append(at)
         write(canvas, words, at, size=10.0 * unit, colour=colour, anchor="la")
 
 

@@ -36,6 +36,8 @@ def arguments_of(
     state: Path,
     threads: int,
     precision: str,
+    device: str,
+    backend: str,
     min_score: float,
     size: tuple[int, int],
 ) -> dict[str, Json]:
@@ -48,6 +50,8 @@ def arguments_of(
         "state": str(state),
         "threads": threads,
         "precision": precision,
+        "device": device,
+        "backend": backend,
         "min_score": min_score,
         "size": list(size),
     }
@@ -78,6 +82,8 @@ def look_for_people(child: ChildSide) -> None:
         loaded,
         threads=wanted["threads"],
         precision=wanted["precision"],
+        device=wanted["device"],
+        backend=wanted["backend"],
         min_score=wanted["min_score"],
     )
     trust, sha256 = loaded.trust, loaded.sha256[-1]

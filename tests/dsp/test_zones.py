@@ -132,3 +132,25 @@ def test_cells_lie_where_all_their_pixels_lie() -> None:
     assert not ignored[:, 10:].any()
     assert (cells[:, :4] == 0).all()
     assert (cells[:, 4:] == WHOLE).all()
+
+
+def test_who_stands_on_the_floor_rises_above_it() -> None:
+    """By a body's height, and not into what another zone speaks of."""
+    floor = Area("floor", ((0, 0.5), (1, 0.5), (1, 1), (0, 1)), floor=True)
+    screen = Area("screen", ((0, 0), (0.5, 0), (0.5, 0.5), (0, 0.5)), ignore=True)
+    bar = Area("bar", ((0.5, 0.4), (0.6, 0.4), (0.6, 0.5), (0.5, 0.5)))
+    zones = ZoneMap([floor, screen, bar])
+    ignored, _ = zones.cell_labels(90, 160, 3, body_rows=20)
+    assert ignored[:44, :80].all()
+    assert not ignored[28:44, 100:].any()
+    assert ignored[:24, 100:].all()
+    assert not ignored[38:44, 82:94].any()
+    _, cells = zones.cell_labels(90, 160, 3, body_rows=20)
+    assert cells[14, 28] == 1 << 1  # the bar's own bit, not the floor's
+    assert cells[14, 40] == WHOLE | 1
+
+
+def test_a_floor_of_no_body_ends_where_it_is_drawn() -> None:
+    zones = ZoneMap([Area("floor", ((0, 0.5), (1, 0.5), (1, 1), (0, 1)), floor=True)])
+    ignored, _ = zones.cell_labels(90, 160, 3)
+    assert ignored[:45].all()

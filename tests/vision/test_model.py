@@ -27,7 +27,7 @@ from crowdstream.vision.decode import (
     surest,
 )
 from crowdstream.vision.letterbox import STRIDES, Letterbox
-from crowdstream.vision.model import PoseModel
+from crowdstream.vision.model import PoseModel, open_model
 from crowdstream.vision.onnx import OnnxPose
 from crowdstream.vision.openvino import OpenVinoPose
 
@@ -437,3 +437,20 @@ def test_empty_pictures_have_nobody(opened: Callable[[str], PoseModel]) -> None:
     model = opened(INT8)
     for level in (0, 128, 255):
         assert len(model.infer(np.full((720, 1280, 3), level, np.uint8)).scores) == 0
+
+
+@pytest.mark.assets
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("shape", [(1, 1, 3), (6000, 8000, 3), (4, 4000, 3), (3000, 2, 3)])
+def test_a_picture_of_any_size_is_looked_at(
+    shape: tuple[int, int, int], assets: Path, tmp_path: Path
+) -> None:
+    """A single pixel, a poster, a line: nobody, and never a number that is none."""
+    file = find_model(str(assets / "pose" / "yolov8n-pose_int8_openvino_model"), tmp_path)
+    model = open_model(
+        load_model(file, tmp_path, tmp_path), threads=1, precision="auto", min_score=0.3
+    )
+    found = model.infer(np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8))
+    assert np.isfinite(found.keypoints).all()
+    assert np.isfinite(found.boxes).all()
+    model.close()
