@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import psutil
 
+from crowdstream.errors import UsageError
 from crowdstream.models import find_model, load_model
 from crowdstream.offline.bench import Row, Say, row
 from crowdstream.offline.bench_keypoints import average_precision, marked_pictures, seen_of
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 CLIPS: Final = ("seven_people_jumping", "three_dancers_studio", "single_dancer_warehouse")
 PICTURES: Final = 24
-"""Of each clip, spread over it in runs as a tracker needs them."""
+"""Of each clip, one after the other from its middle, as a tracker needs them."""
 
 SIZE: Final = (1280, 720)
 
@@ -45,6 +46,9 @@ MOST_AP_LOST: Final = 0.02
 MOST_MB: Final = 300.0
 
 LOOKS: Final = 2000
+"""Pictures that the child looks at while its memory is watched; `CROWDSTREAM_BENCH_LOOKS` says
+otherwise (50000 for an hour at 15 a second)."""
+
 LEAST_SCORE: Final = 0.01
 """For the average precision also those are asked for of whom the network is not sure."""
 
@@ -53,7 +57,10 @@ class Weights(NamedTuple):
     """The network in the forms that are there."""
 
     chosen: Path
-    """What the daemon would take: 8-bit where OpenVINO is installed, else the .onnx."""
+    """8-bit where OpenVINO is installed, else the .onnx; opened with `auto`, as it is in its file.
+
+    A running daemon may choose otherwise, by its own measurement: the rows say what was computed.
+    """
 
     exact: Path
     """The .onnx; where there is none the chosen one, computed in f32."""
@@ -101,11 +108,18 @@ def _network_rows(weights: Weights, assets: Path, scratch: Path, say: Say) -> li
         say("beside the exact network…")
         rows += _drift_rows(weights, pictures.reshape(-1, *pictures.shape[2:]), case, scratch)
     rows += _precision_rows(weights, assets / "keypoints", scratch, say)
-    looks = int(os.environ.get("CROWDSTREAM_BENCH_LOOKS", LOOKS))
     if found:
+        looks = _looks()
         say(f"memory of the child, {looks} pictures…")
         rows += asyncio.run(_memory_rows(weights.chosen, pictures[:, 0], looks, scratch))
     return rows
+
+
+def _looks() -> int:
+    told = os.environ.get("CROWDSTREAM_BENCH_LOOKS", str(LOOKS))
+    if not told.isdecimal() or int(told) < 1:
+        raise UsageError(f"CROWDSTREAM_BENCH_LOOKS is {told!r}: give a whole number of at least 1")
+    return int(told)
 
 
 def _clip(path: Path, say: Say) -> NDArray[np.uint8] | None:
@@ -192,7 +206,7 @@ async def _memory_rows(
         TARGET, name="bench_pose", log=a_context().log,
         arguments=arguments_of(
             find_model(str(path), scratch), models=scratch, state=scratch, threads=1,
-            precision="auto", min_score=MIN_SCORE, size=SIZE,
+            precision="auto", device="auto", backend="auto", min_score=MIN_SCORE, size=SIZE,
         ),
         ready_seconds=60.0,
     )  # fmt: skip
