@@ -123,12 +123,17 @@ def take_out_rounding(model: Any) -> bool:
     no longer. So the same network in full precision is there to compare with, though only its
     8-bit form was given. False where the rounding is of a kind that cannot be taken out.
     """
-    for node in model.get_ordered_ops():
-        if node.get_type_name() != "FakeQuantize" or _is_of_weights(node):
-            continue
+    rounding = [
+        node
+        for node in model.get_ordered_ops()
+        if node.get_type_name() == "FakeQuantize" and not _is_of_weights(node)
+    ]
+    # Looked at before anything is changed: a graph that is half rounded is neither of the two.
+    for node in rounding:
         after = [each.get_node() for each in node.output(0).get_target_inputs()]
         if any(each.get_type_name() == "Convert" for each in after):
             return False  # whole numbers flow on from here, and mean something else
+    for node in rounding:
         node.output(0).replace(node.input_value(0))
     return True
 
