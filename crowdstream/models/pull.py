@@ -82,14 +82,15 @@ def pull_model(
     try:
         with os.fdopen(descriptor, "w+b") as opened:
             _fetch(weights, opened, progress, retrying, sleep, read_seconds)
-            try:
-                opened.flush()
-                os.fsync(opened.fileno())
-                temporary.chmod(0o644)
-                temporary.replace(place)
-                _keep_name(folder)
-            except OSError as error:
-                raise _unwritable(folder, error) from error
+            opened.flush()
+            os.fsync(opened.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(place)
+            _keep_name(folder)
+    except OSError as error:  # the disk's: those of the line have become sentences already
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise _unwritable(folder, error) from error
     except BaseException:  # Ctrl-C too leaves nothing behind
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -196,10 +197,7 @@ def _fetch_once(
             if done > weights.size:
                 raise _not_it(weights, f"has more than {weights.size} bytes")
             digest.update(chunk)
-            try:
-                into.write(chunk)
-            except OSError as error:
-                raise _unwritable(Path(str(into.name)).parent, error) from error
+            into.write(chunk)
             if progress is not None:
                 progress(done, weights.size)
     if done < weights.size:

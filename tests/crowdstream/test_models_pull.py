@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -233,6 +234,18 @@ def test_a_folder_that_cannot_be_written(server: Server, folder: Path) -> None:
         pull_model("weights", folder)
     folder.chmod(0o755)
     assert server.asked == 0
+
+
+def test_a_disk_that_is_full(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ConfigError, match=r"models: cannot write there \(No space"):
+        pull_model("weights", folder)
+    assert left_in(folder) == ["manifest.toml"]
 
 
 def test_a_place_that_is_taken_by_a_folder(server: Server, folder: Path) -> None:
