@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,8 +16,9 @@ from crowdstream.commands import (
     subcommand,
     the_config,
 )
+from crowdstream.commands.line import LiveLine, bar
 from crowdstream.config import places_of
-from crowdstream.errors import ConfigError
+from crowdstream.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from crowdstream.models import ListedModel, Verdict
@@ -25,13 +27,15 @@ EXAMPLES: Final = {
     "list": "crowdstream models list --json",
     "add": "crowdstream models add yolov8n-pose.onnx",
     "verify": "crowdstream models verify --accept yolov8n-pose",
+    "pull": "crowdstream models pull yolov8n-pose",
+    "export": "crowdstream models export yolov8n-pose --precision int8 --calibrate pictures",
 }
 
 
 def add(subcommands: Any) -> None:
     """Declare the options."""
     parser = subcommand(
-        subcommands, "models", what="list, add and verify models",
+        subcommands, "models", what="list, add, pull, verify and export models",
         example="crowdstream models add yolov8n-pose.onnx",
     )  # fmt: skip
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
@@ -39,6 +43,8 @@ def add(subcommands: Any) -> None:
         ("list", "what is known and what is there"),
         ("add", "copy a ready .onnx or OpenVINO file into the models folder and note its hash"),
         ("verify", "hash every model again"),
+        ("pull", "fetch weights that the manifest knows, and check their hash"),
+        ("export", "make OpenVINO or ONNX files of a .pt, with ultralytics"),
     ):
         action = subcommand(actions, name, what=what, example=EXAMPLES[name])
         add_config(action)
@@ -47,10 +53,14 @@ def add(subcommands: Any) -> None:
             action.add_argument("file", type=Path, metavar="FILE")
         if name == "verify":
             action.add_argument("--accept", metavar="NAME", help="take a changed file as right")
+        if name == "pull":
+            action.add_argument("name", metavar="NAME", help="as models list says it")
+        if name == "export":
+            _add_export(action)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Do one of the three."""
+    """Do one of the five."""
     from crowdstream import models
 
     places = places_of(the_config(arguments, quiet=True))
@@ -71,6 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
         else:
             print(f'added {added.name}; use it with model = "{added.name}" in [estimate_pose]')
         return 0
+    if arguments.action == "pull":
+        return _pull(arguments, folder)
+    if arguments.action == "export":
+        return _export(arguments, folder, state)
     verdicts = models.verify_models(folder, state, arguments.accept)
     if arguments.json:
         print_json([asdict(verdict) for verdict in verdicts])
@@ -81,6 +95,82 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"no models in {folder}")
     wrong = ("changed", "missing")
     return ConfigError.exit_code if any(v.state in wrong for v in verdicts) else 0
+
+
+def _add_export(action: argparse.ArgumentParser) -> None:
+    action.add_argument("name", metavar="NAME|PATH.pt", help="known weights, or a .pt file")
+    action.add_argument(
+        "--format", choices=("openvino", "onnx"), default="openvino",
+        help="what to make (default: openvino)",
+    )  # fmt: skip
+    action.add_argument(
+        "--precision", choices=("int8", "fp16", "fp32"), default="fp32",
+        help="bits of its numbers: int8 is the fastest and the coarsest (default: fp32)",
+    )  # fmt: skip
+    action.add_argument(
+        "--calibrate", type=Path, metavar="FOLDER",
+        help="pictures of the room to measure int8 by (default: crowds that are drawn)",
+    )  # fmt: skip
+    action.add_argument("--name", dest="new", metavar="NEW", help="what to call the model")
+    action.add_argument(
+        "--trust", action="store_true",
+        help="open a .pt that the manifest does not know; it can run any code",
+    )  # fmt: skip
+
+
+def _pull(arguments: argparse.Namespace, folder: Path) -> int:
+    from crowdstream.models.pull import pull_model
+
+    line = LiveLine(sys.stderr) if sys.stderr.isatty() else None
+
+    def progress(done: int, size: int) -> None:
+        if line is not None:
+            line.show(f"{arguments.name} {bar(done / size, 20)} {done / 1e6:.1f} MB")
+
+    def retrying(why: str, seconds: float) -> None:
+        if line is not None:
+            line.end()
+        say(f"{arguments.name}: {why}; again in {seconds:.0f} s")
+
+    try:
+        pulled = pull_model(arguments.name, folder, progress=progress, retrying=retrying)
+    finally:
+        if line is not None:
+            line.end()
+    if arguments.json:
+        print_json(pulled._asdict())
+        return 0
+    how = "pulled" if pulled.fetched else "already here, and right"
+    print(f"{pulled.name}: {how}: {pulled.path}")
+    if pulled.path.suffix == ".pt":
+        print(
+            f"a .pt is not loaded as it is; next: crowdstream models export {pulled.name}"
+            " (needs: pip install crowdstream[ultralytics])"
+        )
+    return 0
+
+
+def _export(arguments: argparse.Namespace, folder: Path, state: Path) -> int:
+    from crowdstream.models import take_checkpoint
+    from crowdstream.models.find import NAME
+    from crowdstream.vision.export import check_export, export_model
+
+    check_export(arguments.format, arguments.precision, arguments.calibrate)
+    if arguments.new is not None and not NAME.fullmatch(arguments.new):
+        raise UsageError(f"--name {arguments.new!r}: letters, digits, dot, - and _ only")
+    checkpoint = take_checkpoint(arguments.name, folder, trusted=arguments.trust)
+    if arguments.trust:
+        say(f"{checkpoint.name} is opened because you trust it: SHA-256 {checkpoint.sha256}")
+    made = export_model(
+        checkpoint, folder, state,
+        name=arguments.new or checkpoint.name, form=arguments.format,
+        precision=arguments.precision, calibrate=arguments.calibrate, progress=say,
+    )  # fmt: skip
+    if arguments.json:
+        print_json(asdict(made))
+    else:
+        print(f'made {made.paths[0]}; use it with model = "{made.name}" in [estimate_pose]')
+    return 0
 
 
 def _state_of(model: ListedModel) -> str:

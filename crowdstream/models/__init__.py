@@ -22,10 +22,12 @@ from crowdstream.models.kinds import (
     Verdict,
 )
 from crowdstream.models.load import MAX_BYTES, load_model
+from crowdstream.models.take import Checkpoint, take_checkpoint
 
 __all__ = [
     "AUTO",
     "MAX_BYTES",
+    "Checkpoint",
     "Form",
     "Forms",
     "KnownWeights",
@@ -41,5 +43,6 @@ __all__ = [
     "list_models",
     "load_model",
     "read_manifest",
+    "take_checkpoint",
     "verify_models",
 ]

@@ -424,7 +424,7 @@ def test_known_weights_are_listed_with_what_they_are_for(run: Run) -> None:
     assert "not here; for pose: " in lines["yolov8n-pose"]
 
 
-@pytest.mark.parametrize("action", ["list", "add", "verify"])
+@pytest.mark.parametrize("action", ["list", "add", "pull", "export", "verify"])
 def test_each_action_on_models_has_an_example(run: Run, action: str) -> None:
     assert f"example: crowdstream models {action}" in run("models", action, "--help").out
 
