@@ -96,8 +96,7 @@ def _find_first(folder: Path) -> ModelFile:
     if unexported is not None:
         raise ModelMissing(
             f"{folder} has only {unexported}.pt, which is not loaded as it is: make"
-            f" OpenVINO files of it once, with ultralytics: yolo export model={unexported}.pt"
-            " format=openvino"
+            f" OpenVINO files of it once, with ultralytics: crowdstream models export {unexported}"
         )
     raise ModelMissing(
         f"no pose model in {folder}: put {AUTO[0]}.onnx or {AUTO[0]}_openvino_model there, or run:"
@@ -181,8 +180,7 @@ def refuse_pickle(path: Path) -> None:
     if path.suffix.lower() in _PICKLED:
         raise ConfigError(
             f"{path} may hold a pickle, and no pickle is ever loaded by the daemon: make"
-            f" OpenVINO files of it once, with ultralytics: yolo export model={path.name}"
-            " format=openvino"
+            f" OpenVINO files of it once, with ultralytics: crowdstream models export {path}"
         )
 
 

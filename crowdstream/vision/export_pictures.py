@@ -57,9 +57,7 @@ def _of_folder(folder: Path) -> Iterator[NDArray[np.uint8]]:
             raise MediaError(f"{paths[at]} cannot be read as a picture: take it out of the folder")
         factor = _LONGEST / max(picture.shape[:2])
         if factor < 1.0:
-            picture = cv2.resize(
-                picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA
-            )
+            picture = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
         yield picture
 
 

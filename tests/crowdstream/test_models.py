@@ -113,16 +113,16 @@ def test_absent_weights_are_recoverable(name: str, folder: Path) -> None:
 def test_no_pickle_is_ever_loaded(name: str, folder: Path) -> None:
     """A file that may hold a pickle is refused before a byte of it is read."""
     (folder / name).write_bytes(b"x")
-    with pytest.raises(ConfigError, match="no pickle is ever loaded.*yolo export"):
+    with pytest.raises(ConfigError, match="no pickle is ever loaded.*crowdstream models export"):
         find_model(str(folder / name), folder)
 
 
 def test_unexported_checkpoint_says_that_export_comes_next(folder: Path) -> None:
     """A .pt with the right name is no model yet."""
     (folder / "yolov8n-pose.pt").write_bytes(b"x")
-    with pytest.raises(ModelMissing, match="yolo export model=yolov8n-pose.pt"):
+    with pytest.raises(ModelMissing, match="crowdstream models export yolov8n-pose"):
         find_model("auto", folder)
-    with pytest.raises(ConfigError, match="yolo export"):
+    with pytest.raises(ConfigError, match="crowdstream models export"):
         find_model("yolov8n-pose", folder)
 
 

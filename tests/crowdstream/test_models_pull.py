@@ -236,9 +236,7 @@ def test_a_folder_that_cannot_be_written(server: Server, folder: Path) -> None:
     assert server.asked == 0
 
 
-def test_a_disk_that_is_full(
-    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_is_full(server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
