@@ -158,8 +158,7 @@ class Overlay(Sink[Packet]):
             self._history.popleft()
         history = np.array(self._history, np.float64).reshape(-1, 3)
         history[:, 0] = at - history[:, 0]
-        # Energies of zones, where whoever measures tells them.
-        levels = {zone.name: zone.level for zone in getattr(energy, "zones", ())}
+        levels = {zone.name: zone.level for zone in energy.zones} if energy else {}
         scene = Scene(
             aspect=aspect,
             zones=tuple(

@@ -21,9 +21,10 @@ from crowdstream.dsp.follow import Follower
 from crowdstream.dsp.gate import LightGate
 from crowdstream.dsp.glances import Glances
 from crowdstream.dsp.groove import GrooveMeter
+from crowdstream.dsp.middles import middle_of
 from crowdstream.dsp.ring import PeopleRing
 from crowdstream.dsp.sides import Sides
-from crowdstream.dsp.signals import Shape, Signals, means_of, middle_of
+from crowdstream.dsp.signals import Shape, Signals, means_of
 from crowdstream.dsp.still import Still
 from crowdstream.dsp.travel import Travellers, without_travel
 from crowdstream.dsp.tremble import Tremble

@@ -34,7 +34,7 @@ class LightGate:
 
     def clear(self) -> None:
         """The source has jumped."""
-        self.__init__()  # type: ignore[misc]
+        self._taken, self._last_at = None, -math.inf
 
     def judge(self, brightness: float | None, at: float) -> Literal["take", "anew", "leave"]:
         """`take` it; take it, but compare it with nothing before (`anew`); or `leave` it out.

@@ -101,13 +101,6 @@ def means_of(speeds: NDArray[np.float64]) -> tuple[float, ...]:
 
 
 @njit("float64(float64[::1])", cache=True, nogil=True)
-def middle_of(values: NDArray[np.float64]) -> float:
-    """The median of the finite ones of some values; NaN where none is."""
-    known = values[np.isfinite(values)]
-    return float(np.median(known)) if known.shape[0] > 0 else np.nan
-
-
-@njit("float64(float64[::1])", cache=True, nogil=True)
 def spectral_arc_length(speeds: NDArray[np.float64]) -> float:
     """SPARC of STEPS samples of speed, STEP_SECONDS apart: below -1, smoother is nearer to it.
 

@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from crowdstream.dsp.energy import SEEN
+from crowdstream.dsp.middles import fill_unknown
 from crowdstream.dsp.ring import ROWS
 
 if TYPE_CHECKING:
@@ -162,19 +163,9 @@ class Travellers:
             self._heads, self._past, self._owners, rows, np.ascontiguousarray(ids, np.int64),
             keypoints, at, camera[0], camera[1], WINDOW_SECONDS, LEAST_SECONDS, out,
         )  # fmt: skip
-        _fill(out)
+        fill_unknown(out[:, 0], 0.0)
+        fill_unknown(out[:, 1], 0.0)
         return out
-
-
-@njit("void(float64[:,::1])", cache=True, nogil=True)
-def _fill(ways: NDArray[np.float64]) -> None:
-    """Give the unknown the middle of the known, or nothing where nobody is known; in place."""
-    for axis in range(2):
-        known = ways[~np.isnan(ways[:, axis]), axis]
-        middle = np.median(known) if known.shape[0] > 0 else 0.0
-        for person in range(ways.shape[0]):
-            if np.isnan(ways[person, axis]):
-                ways[person, axis] = middle
 
 
 @njit(

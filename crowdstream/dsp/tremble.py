@@ -15,6 +15,7 @@ import numpy as np
 from numba import njit
 
 from crowdstream.dsp.energy import SEEN
+from crowdstream.dsp.middles import fill_unknown
 from crowdstream.dsp.ring import ROWS
 
 if TYPE_CHECKING:
@@ -47,17 +48,6 @@ def _middle(values: NDArray[np.float64], count: int) -> float:
             place -= 1
         values[place] = value
     return float(0.5 * (values[(count - 1) // 2] + values[count // 2]))
-
-
-@njit("void(float64[::1], float64)", cache=True, nogil=True)
-def _fill(levels: NDArray[np.float64], least: float) -> None:
-    """Give the unknown the middle of the known, and nobody less than `least`; in place."""
-    known = levels[~np.isnan(levels)]
-    middle = np.median(known) if known.shape[0] > 0 else least
-    for person in range(levels.shape[0]):
-        if np.isnan(levels[person]):
-            levels[person] = middle
-        levels[person] = max(levels[person], least)
 
 
 @njit(
@@ -194,5 +184,6 @@ class Tremble:
             np.ascontiguousarray(ids, np.int64), keypoints, at, most, LONGEST_GAP_SECONDS,
             MEMORY_SECONDS, out,
         )  # fmt: skip
-        _fill(out, least)
+        fill_unknown(out, least)
+        np.maximum(out, least, out=out)
         return out

@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from crowdstream.observers.latest import Latest
 from crowdstream.packets import (
     PREVIEW_PEOPLE,
     PREVIEW_STEPS,
@@ -44,25 +45,14 @@ class Tap:
 
     def __init__(self) -> None:
         """Nothing passed yet."""
-        self._people: People | None = None
-        self._motion: Motion | None = None
-        self._energy: Energy | None = None
-        self._tempo: Tempo | None = None
+        self._latest = Latest()
         self._seq = 0
         self._made_at = -math.inf
         self._made: Preview | None = None
 
     def on_sent(self, stage: str, packet: Packet) -> None:
-        """Remember it, if it is of those that are drawn."""
-        del stage
-        if isinstance(packet, People):
-            self._people = packet
-        elif isinstance(packet, Motion):
-            self._motion = packet
-        elif isinstance(packet, Energy):
-            self._energy = packet
-        elif isinstance(packet, Tempo):
-            self._tempo = packet
+        """Remember it, but for pictures."""
+        self._latest.on_sent(stage, packet)
 
     def preview(self, now: float) -> Preview | None:
         """What is seen at `now`, on the packets' clock; None before anything was.
@@ -71,7 +61,8 @@ class Tap:
         """
         if self._made is not None and 0.0 <= now - self._made_at < EVERY_SECONDS:
             return self._made
-        people, motion, energy = self._people, self._motion, self._energy
+        people, motion = self._latest.get(People), self._latest.get(Motion)
+        energy, tempo = self._latest.get(Energy), self._latest.get(Tempo)
         known = [p for p in (people, motion, energy) if p is not None]
         if not known:
             return None
@@ -96,11 +87,10 @@ class Tap:
             confidence=energy.confidence if energy else None,
             people=energy.people if energy else None,
             groove_bpm=energy.groove_bpm if energy else None,
-            bpm=self._tempo.bpm if self._tempo else None,
+            bpm=tempo.bpm if tempo else None,
             eyes=energy.eyes if energy else (),
             state=energy.state if energy else "stale",
-            # Energies of zones, where whoever measures tells them.
-            zones=tuple((zone.name, zone.level) for zone in getattr(energy, "zones", ())),
+            zones=tuple((zone.name, zone.level) for zone in energy.zones) if energy else (),
         )
         return self._made
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import cv2 as _cv2
 import numpy as np
 
+from crowdstream.dsp.background import fit_camera, fit_gain, without_camera
 from crowdstream.dsp.energy import TIME_BASE_SECONDS
 from crowdstream.dsp.motion import (
     CELL,
@@ -23,15 +24,12 @@ from crowdstream.dsp.motion import (
     cell_change,
     cell_flow,
     compare,
-    fit_camera,
-    fit_gain,
     noise_of,
     pattern_level,
     people_likelihood,
     read_signs,
     sight,
     speed_of,
-    without_camera,
 )
 from crowdstream.vision.light import LightWatch, alike
 

@@ -7,6 +7,8 @@ import os
 import resource
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +36,21 @@ def environment(child: ChildSide) -> None:
             "core_limit": resource.getrlimit(resource.RLIMIT_CORE)[0],
         }
     )
+
+
+def measured(child: ChildSide) -> None:
+    """Tell of two forms of a network at once, and leave a mark beside its first file."""
+    forms: Any = child.arguments["forms"]
+    mark = Path(forms["floating"]["paths"][0]).with_suffix(f".measured-{os.getpid()}")
+    mark.touch()
+    child.ready(
+        {"measured": [["floating", "f32", 60.0, 0.0, 0.0], ["floating", "bf16", 33.0, 0.5, 0.0]]}
+    )
+
+
+def without_network(child: ChildSide) -> None:
+    """Say that it cannot be done, and end."""
+    raise MediaError(f"{child.name}: there is no network in it")
 
 
 def doubling(child: ChildSide) -> None:

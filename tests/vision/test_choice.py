@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdstream.errors import WorkerError
-from crowdstream.models import find_model, forms_of
+from crowdstream.models import ModelFile, find_model, forms_of
 from crowdstream.testing.stages import SilentLog, a_context
 from crowdstream.vision import choice as module
 from crowdstream.vision.choice import (
@@ -110,35 +109,25 @@ def test_a_cache_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None:
     assert remembered(tmp_path / "file" / "cache", "key") is None
 
 
-class Counted:
-    """A worker that measured, or died."""
-
-    made = 0
-
-    def __init__(self, _target: str, **_rest: Any) -> None:
-        type(self).made += 1
-
-    async def start(self) -> dict[str, Any]:
-        return {"measured": [list(EXACT), list(SHORT)]}
-
-    async def stop(self) -> None:
-        pass
+CHILDREN = Path(__file__).resolve().parent.parent / "crowdstream"
+"""Where the children of the tests are."""
 
 
-class Dying(Counted):
-    async def start(self) -> dict[str, Any]:
-        raise WorkerError("pose_choice: was not ready within 45 s")
+@pytest.fixture
+def child(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Another function for the child that measures."""
+    monkeypatch.syspath_prepend(str(CHILDREN))
+    return lambda function: monkeypatch.setattr(module, "TARGET", f"children:{function}")
 
 
-def a_file(folder: Path) -> Any:
+def a_file(folder: Path) -> ModelFile:
     (folder / "net.onnx").write_bytes(b"the weights")
     return find_model(str(folder / "net.onnx"), folder)
 
 
-async def test_it_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_is_measured_once(tmp_path: Path, child: Callable[[str], None]) -> None:
     """And again when the bytes, the threads or the picture are others."""
-    monkeypatch.setattr(module, "Worker", Counted)
-    monkeypatch.setattr(Counted, "made", 0)
+    child("measured")
     context = a_context("pose", folder=tmp_path, offline=False)
 
     async def choose(threads: int = 1, size: tuple[int, int] = (1280, 720)) -> str:
@@ -148,17 +137,17 @@ async def test_it_is_measured_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         return found[1]
 
     assert [await choose() for _ in range(3)] == ["bf16"] * 3
-    assert Counted.made == 1
+    assert len(list(tmp_path.glob("net.measured-*"))) == 1
     await choose(threads=2)
     await choose(size=(640, 360))
-    assert Counted.made == 3
+    assert len(list(tmp_path.glob("net.measured-*"))) == 3
 
 
 async def test_what_cannot_be_measured_is_opened_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, child: Callable[[str], None]
 ) -> None:
     """A warning, no failed start, and nothing remembered."""
-    monkeypatch.setattr(module, "Worker", Dying)
+    child("without_network")
     log = SilentLog()
     context = a_context("pose", folder=tmp_path, offline=False, log=log)
     file = a_file(tmp_path)
