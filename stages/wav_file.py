@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -16,6 +17,7 @@ from crowdstream.music.library import Track, load_stems, read_library
 from crowdstream.packets import Mix, Playing, Tick
 from crowdstream.player.journal import MixJournal
 from crowdstream.player.mixer import QUANTUM, Mixer
+from crowdstream.player.output import BlockCutter
 from crowdstream.player.rules import RulesSettings
 from crowdstream.programme import Programme
 from crowdstream.stage import Context, Inbox, Outbox, Stage, StageConfig
@@ -43,6 +45,9 @@ class WavFileConfig(StageConfig):
     path: Path = Field(Path("mix.wav"), description="Where the sound goes.")
     rate: Literal[44100, 48000] = Field(44100, description="Samples a second.")
     bits: Literal[16, 24] = Field(16, description="Bits per sample.")
+    block_samples: int = Field(
+        4096, ge=16, le=65_536, description="Samples written at once; the mix is the same."
+    )
     seconds: float | None = Field(
         None, gt=0, le=86_400, description="Length; none: as long as wishes come."
     )
@@ -85,6 +90,11 @@ class WavFile(Stage[Mix, Playing]):
         self._whole = False
         quanta = int(BATCH_SECONDS * config.rate) // QUANTUM + 1
         self._sound = np.zeros((quanta, QUANTUM, 2), np.float32)
+        self._rendered: deque[NDArray[np.float32]] = deque()
+        """Quanta that wait for their block to be whole."""
+
+        self._cutter = BlockCutter(self._next_quantum, QUANTUM)
+        self._block = np.zeros((config.block_samples, 2), np.float32)
 
     async def open(self) -> None:
         """Read the library and make the file, so that what is wrong is known at once."""
@@ -172,7 +182,7 @@ class WavFile(Stage[Mix, Playing]):
 
     def _render_batch(self, until: int) -> list[Playing]:
         mixer, told = self._mixer, []
-        begin, count = mixer.position, 0
+        count = 0
         fade_out = self._config.fade_out_seconds
         while mixer.position < until:
             left = self._end - mixer.position
@@ -186,10 +196,21 @@ class WavFile(Stage[Mix, Playing]):
             due = self._told * TELL_SECONDS * mixer.rate
             if due <= mixer.position <= self._end:
                 told.append(self._playing())
-        samples = int(min(count * QUANTUM, self._end - begin))
-        self._file.write(self._sound[:count].reshape(-1, 2)[:samples])
-        self._written += samples
+        self._rendered.extend(self._sound[:count].copy())
+        self._write(int(min(mixer.position, self._end)))
         return told
+
+    def _write(self, until: int) -> None:
+        """All whole blocks before the sample `until`; the last one, at the end, may be short."""
+        size = self._config.block_samples
+        while self._written + size <= until or self._written < until == self._end:
+            block = self._block[: min(size, until - self._written)]
+            self._cutter.fill(block)
+            self._file.write(block)
+            self._written += len(block)
+
+    def _next_quantum(self, out: NDArray[np.float32]) -> None:
+        out[:] = self._rendered.popleft()
 
     def _playing(self) -> Playing:
         from dataclasses import replace
