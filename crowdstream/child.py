@@ -146,7 +146,7 @@ class ChildSide:
 def serve() -> None:
     """Be a child: the whole life of the interpreter that `Worker.start` spawned."""
     sock = socket.socket(fileno=int(sys.argv[1]))
-    _end_with_parent()
+    end_with_parent()
     child = ChildSide(sock)
     if os.getppid() != child.hello["parent"]:
         return  # the parent died before the kernel had been asked to tell us
@@ -164,7 +164,7 @@ def serve() -> None:
         sys.exit(1)
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Ask the kernel to kill this process when the thread that made it ends, and for no more."""
     import ctypes
 

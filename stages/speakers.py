@@ -63,6 +63,9 @@ class SpeakersConfig(StageConfig):
     )
     trim_db: float = Field(0.0, ge=-60, le=0, description="Level of everything.")
     library: Path | None = Field(None, description="Folder of tracks; none: the built-in music.")
+    cache_gb: float = Field(
+        2.0, ge=0.1, le=1000, description="Decoded tracks kept on disk, in gigabytes."
+    )
     seed: int = Field(0, ge=0, description="Another seed chooses other tracks.")
     rules: RulesSettings = Field(RulesSettings(), description="How the conductor plays.")
     programme: Programme = Field(Programme(), description="From [programme] of config.toml.")

@@ -12,22 +12,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 from crowdstream.errors import DeviceError
+from crowdstream.player.lines import END_SECONDS, LineProcess, be_spoken_with, ended_within, tell
 from crowdstream.player.output import Output, OutputSettings, load_portaudio, refresh
 from crowdstream.player.ring import SoundRing
 
 LOOK_SECONDS: Final = 1.0
-END_SECONDS: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +43,9 @@ class Card:
 
     def __init__(self, settings: OutputSettings, ring: SoundRing) -> None:
         """Start it. The calling thread must live as long as the process shall."""
-        here = os.pathsep.join(str(Path(place).absolute()) for place in sys.path)
-        program = "from crowdstream.player.card import hold; hold()"
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-c", program, str(ring.fd), json.dumps(asdict(settings)),
-             str(os.getpid())],
-            env={**os.environ, "PYTHONPATH": here}, pass_fds=[ring.fd],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
-        )  # fmt: skip
-        self._heard = b""
+        self._process = LineProcess(
+            "crowdstream.player.card:hold", [str(ring.fd), json.dumps(asdict(settings))], [ring.fd]
+        )
 
     @property
     def pid(self) -> int:
@@ -68,53 +57,30 @@ class Card:
 
         Raises:
             EOFError: it has ended.
+            ValueError, TypeError: it said nonsense.
         """
-        stdout = self._process.stdout
-        assert stdout is not None
-        if b"\n" not in self._heard and select.select([stdout], [], [], seconds)[0]:
-            piece = os.read(stdout.fileno(), 4096)
-            if not piece:
-                raise EOFError
-            self._heard += piece
-        line, found, rest = self._heard.partition(b"\n")
-        if not found:
-            return None
-        self._heard = rest
-        return Said(**json.loads(line))
+        facts = self._process.listen(seconds)
+        return None if facts is None else Said(**facts)
 
     def end(self) -> None:
         """Ask it to let go of the card; kill it when it does not do so at once."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(END_SECONDS)
-        self.kill()
+        self._process.end()
 
     def kill(self) -> None:
         """SIGKILL."""
         self._process.kill()
-        with contextlib.suppress(subprocess.TimeoutExpired):  # it hangs in the kernel: leave it
-            self._process.wait(1.0)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
 
 
 def hold() -> None:
     """Be the process: open the card, or look until it is there; end with stdin."""
-    from crowdstream.child import _end_with_parent
     from crowdstream.player.mixer import QUANTUM
 
-    _end_with_parent()
-    fd, settings, parent = int(sys.argv[1]), json.loads(sys.argv[2]), int(sys.argv[3])
-    if os.getppid() != parent:
-        return
-    with contextlib.suppress(OSError):
-        Path("/proc/self/comm").write_text("card", encoding="utf-8")
-    ring = SoundRing(fd, QUANTUM)
+    fd, said = be_spoken_with("card")
+    settings = json.loads(said)
+    ring = SoundRing(int(fd), QUANTUM)
     output = _look(OutputSettings(**{**settings, "channels": tuple(settings["channels"])}), ring)
     if output is not None:
-        _wait_for_end(None)
+        ended_within(None)
         # A driver that hangs does not hold up the end.
         guard = threading.Timer(END_SECONDS, os._exit, (1,))
         guard.daemon = True
@@ -133,28 +99,13 @@ def _look(settings: OutputSettings, ring: SoundRing) -> Output | None:
                     refresh(load_portaudio())
                 output = Output(settings, ring)
         except DeviceError as error:
-            _say(Said("", 0.0, str(error)))
+            tell(asdict(Said("", 0.0, str(error))))
         else:
-            _say(Said(output.name, output.latency, ""))
+            tell(asdict(Said(output.name, output.latency, "")))
             return output
         first = False
-        if _wait_for_end(LOOK_SECONDS):
+        if ended_within(LOOK_SECONDS):
             return None
-
-
-def _wait_for_end(seconds: float | None) -> bool:
-    """True when the player wants no more; False when the time is over."""
-    until = None if seconds is None else time.monotonic() + seconds
-    left = seconds
-    while left is None or left > 0:
-        if select.select([0], [], [], left)[0] and not os.read(0, 64):
-            return True
-        left = None if until is None else until - time.monotonic()
-    return False
-
-
-def _say(said: Said) -> None:
-    print(json.dumps(asdict(said)), flush=True)
 
 
 @contextlib.contextmanager

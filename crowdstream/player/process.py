@@ -4,7 +4,7 @@
     render thread    quanta from the mixer into the ring, never more than the ring is deep;
                      keeps time when no card does
     device thread    starts the card's process, notices when it is lost, starts the next one
-    loader thread    decodes the next track, ahead of its time
+    loader thread    has the next track decoded, in a process of its own, and touches its pages
     control thread   takes the newest wish, and writes down what is heard, ten times a second
     teller thread    sends that to the daemon, and may wait for it
 
@@ -36,6 +36,7 @@ from crowdstream.errors import CrowdstreamError, DeviceError, MediaError
 from crowdstream.packets import Mix
 from crowdstream.player.card import Card
 from crowdstream.player.heard import HeardClock
+from crowdstream.player.loader import Loader
 from crowdstream.player.mixer import QUANTUM, Mixer, Rules
 from crowdstream.player.output import BlockCutter, Output, OutputSettings
 from crowdstream.player.ring import SoundRing
@@ -68,9 +69,6 @@ RENDER_PAUSE_SECONDS: Final = 0.002
 LOST_TIME_SECONDS: Final = 5.0
 """Silent time that lags by more was not played through: the whole machine stood still."""
 
-KEPT_TRACKS: Final = 3
-"""Decoded tracks in memory: two that sound and one that comes."""
-
 WAITING_EVENTS: Final = 256
 
 
@@ -81,57 +79,6 @@ def play(child: ChildSide) -> None:
         player.run()
     finally:
         player.end()
-
-
-class _Loader:
-    """Decodes tracks on a thread of low priority; the mixer asks and gets None until it is done."""
-
-    def __init__(self, rate: int) -> None:
-        self._rate = rate
-        self._done: dict[str, NDArray[np.int16]] = {}
-        self._wanted: Track | None = None
-        self._wake = threading.Event()
-        self._failed: deque[tuple[Track, str]] = deque()
-        threading.Thread(target=self._work, name="loader", daemon=True).start()
-
-    def __call__(self, track: Track) -> NDArray[np.int16] | None:
-        """The stems, or None while they are on their way. Never waits."""
-        stems = self._done.get(track.id)
-        if stems is None:
-            self.want(track)
-        return stems
-
-    def want(self, track: Track) -> None:
-        """Fetch this one next."""
-        if track.id not in self._done:
-            self._wanted = track
-            self._wake.set()
-
-    def failed(self) -> tuple[Track, str] | None:
-        """A track that cannot be decoded, and why; each is told once."""
-        return self._failed.popleft() if self._failed else None
-
-    def _work(self) -> None:
-        from crowdstream.music.library import load_stems
-
-        with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-        broken: set[str] = set()
-        while True:
-            self._wake.wait()
-            self._wake.clear()
-            track = self._wanted
-            if track is None or track.id in self._done or track.id in broken:
-                continue
-            try:
-                stems = load_stems(track, self._rate)
-            except Exception as error:  # a broken file costs one track, not the show
-                broken.add(track.id)
-                self._failed.append((track, str(error)))
-                continue
-            while len(self._done) >= KEPT_TRACKS:
-                del self._done[next(iter(self._done))]
-            self._done[track.id] = stems
 
 
 class _Teller:
@@ -179,11 +126,14 @@ class _Player:
         self._trim = np.float32(10.0 ** (float(given["trim_db"]) / 20.0))
         self._tracks = _patiently(child, lambda: _tracks(given["library"], Path(given["cache"])))
         self._rules = Rules(**dict(given["rules"]))
-        self._loader = _Loader(self._rate)
+        self._loader = Loader(
+            self._rate, Path(given["cache"]) / "decoded", int(float(given["cache_gb"]) * 1e9)
+        )
         self._mixer = Mixer(
             self._tracks, self._loader, rate=self._rate, seed=int(given["seed"]),
             rules=self._rules,
         )  # fmt: skip
+        self._loader.sounding = self._sounding
         self._wishes: deque[tuple[int, Mix]] = deque(maxlen=16)
         """From the control thread to the thread that renders."""
 
@@ -279,7 +229,8 @@ class _Player:
                 return
             if self._look_after_tracks():
                 return
-            time.sleep(0.01)
+            self._loader.news.wait(0.1)
+            self._loader.news.clear()
 
     def _look_after_tracks(self) -> bool:
         """Fetch what comes next, leave out what is broken; True if something was.
@@ -297,6 +248,14 @@ class _Player:
         if wanted is not None:
             self._loader.want(wanted)
         return failed is not None
+
+    def _sounding(self) -> list[tuple[str, float]]:
+        """Of each deck that sounds: its track's id, and seconds into its files."""
+        beat, tracks = self._mixer.timeline.beat, {track.id: track for track in self._tracks}
+        return [
+            (name, tracks[name].first_beat_seconds + (beat + offset) * 60.0 / tracks[name].bpm)
+            for _, name, offset in self._mixer.heard()
+        ]
 
     def _take(self, facts: Any) -> None:
         mix = Mix(**{**facts, "gains": tuple(facts["gains"])})

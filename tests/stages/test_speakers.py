@@ -139,12 +139,12 @@ async def test_the_player_dies_and_the_stage_says_so(player: Player) -> None:
 
 
 async def test_nothing_of_the_player_is_left_after_close(library: Path, tmp_path: Path) -> None:
-    """Neither it nor the process that looks for the card."""
+    """Neither it nor the processes that look for the card and decode."""
     async with Player(a_config(library), tmp_path) as playing:
         await playing.until(lambda p: True)
         player = psutil.Process(playing.pid)
         family = [player, *player.children(recursive=True)]
-        assert len(family) == 2
+        assert len(family) == 3
     _, alive = psutil.wait_procs(family, timeout=3.0)
     assert not alive
 

@@ -1,0 +1,205 @@
+"""Fetches the next track ahead of its time, so that whoever renders never waits for a disk.
+
+A process of its own decodes into the cache on disk (`crowdstream.player.decoded`): a broken file
+that hangs or crashes a decoder costs that track and nothing else. The player maps what is ready,
+touches every page of it once, and the pages to come again and again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from crowdstream.errors import CrowdstreamError, MediaError
+from crowdstream.music.library import Track, load_stems, read_track
+from crowdstream.player.decoded import DecodedCache, map_stems
+from crowdstream.player.lines import LineProcess, be_spoken_with, tell
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+KEPT_TRACKS: Final = 3
+"""Mapped at a time: two that sound and one that comes."""
+
+DECODE_SECONDS: Final = 120.0
+"""A decoder that takes longer for one track hangs."""
+
+TOUCH_SECONDS: Final = 0.5
+AHEAD_SECONDS: Final = 10.0
+"""So much of each deck's future is touched every half second: a busy machine may have dropped it
+from memory since."""
+
+_PAGE_SAMPLES: Final = 2048
+_PIECE_PAGES: Final = 4096
+# 16 MiB touched at a time.
+
+Sounding = Callable[[], Iterable[tuple[str, float]]]
+"""Of each deck that sounds: its track's id, and where it is in it, in seconds."""
+
+
+class Loader:
+    """The mixer asks it for stems and gets None until they are there. Never waits."""
+
+    def __init__(self, rate: int, cache: Path, budget_bytes: int) -> None:
+        """`cache` is the folder for decoded tracks, with at most about `budget_bytes` in it."""
+        self._rate = rate
+        self._arguments = [str(cache), str(budget_bytes)]
+        self._done: dict[str, NDArray[np.int16]] = {}
+        self._wanted: Track | None = None
+        self._broken: set[str] = set()
+        self._wake = threading.Event()
+        self._failed: deque[tuple[Track, str]] = deque()
+        self._process: LineProcess | None = None
+        self.sounding: Sounding = tuple
+        """Asked for what to touch ahead; set once there is a mixer."""
+
+        self.news = threading.Event()
+        """Set whenever a track has come or failed; whoever waits for it clears it."""
+
+        threading.Thread(target=self._work, name="loader", daemon=True).start()
+
+    def __call__(self, track: Track) -> NDArray[np.int16] | None:
+        """The stems, or None while they are on their way."""
+        stems = self._done.get(track.id)
+        if stems is None:
+            self.want(track)
+        return stems
+
+    def want(self, track: Track) -> None:
+        """Fetch this one next."""
+        if track.id not in self._done and track.id not in self._broken:
+            self._wanted = track
+            self._wake.set()
+
+    def failed(self) -> tuple[Track, str] | None:
+        """A track that cannot be decoded, and why; each is told once."""
+        return self._failed.popleft() if self._failed else None
+
+    # ---- its thread ----------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        while True:
+            if not self._wake.wait(TOUCH_SECONDS):
+                self._touch_ahead()
+                continue
+            self._wake.clear()
+            track = self._wanted
+            if track is None or track.id in self._done or track.id in self._broken:
+                continue
+            try:
+                stems = self._fetch(track)
+            except Exception as error:  # a broken file costs one track, not the show
+                self._broken.add(track.id)
+                self._failed.append((track, str(error)))
+                self.news.set()
+                continue
+            while len(self._done) >= KEPT_TRACKS:
+                del self._done[next(iter(self._done))]
+            self._done[track.id] = stems
+            self.news.set()
+
+    def _fetch(self, track: Track) -> NDArray[np.int16]:
+        """The stems, mapped.
+
+        Raises:
+            CrowdstreamError: it cannot be decoded, or the decoder died of it, or hung.
+        """
+        answer = self._ask(track)
+        path = answer.get("path")
+        if path is None:
+            # Nowhere to write: it lies in this process's own memory, then.
+            print(f"decoded tracks cannot be kept: {answer.get('why')}", flush=True)
+            return load_stems(track, self._rate)
+        stems = map_stems(Path(path))
+        samples = stems.reshape(-1)
+        step = _PAGE_SAMPLES * _PIECE_PAGES
+        for begin in range(0, samples.size, step):
+            _touch(samples[begin : begin + step])
+        return stems
+
+    def _ask(self, track: Track) -> dict[str, Any]:
+        for attempt in (1, 2):
+            if self._process is None:
+                self._process = LineProcess("crowdstream.player.loader:decode", self._arguments)
+            process = self._process
+            try:
+                process.say({"folder": str(track.folder), "rate": self._rate})
+                answer = process.listen(DECODE_SECONDS)
+            except (EOFError, ValueError):
+                answer = None
+            if answer is not None:
+                if "failed" in answer:
+                    raise MediaError(str(answer["failed"]))
+                return answer
+            process.kill()
+            self._process = None
+            if attempt == 2:
+                break
+        raise MediaError(f"{track.folder}: decoding it hangs or crashes the decoder")
+
+    def _touch_ahead(self) -> None:
+        for track_id, seconds in self.sounding():
+            stems = self._done.get(track_id)
+            if stems is None:
+                continue
+            begin = max(0, int(seconds * self._rate))
+            end = begin + int(AHEAD_SECONDS * self._rate)
+            for stem in stems:
+                _touch(stem[begin:end].reshape(-1))
+
+
+def _touch(samples: NDArray[np.int16]) -> None:
+    """Read one value of each page."""
+    samples[::_PAGE_SAMPLES].max(initial=0)
+
+
+# ---- the process that decodes ----------------------------------------------------------------
+
+
+def decode() -> None:
+    """Be the process: a track's folder in, the path of its decoded file out, until stdin ends."""
+    import json
+
+    folder, budget = be_spoken_with("decoder")
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, 10)
+    caches = [
+        DecodedCache(Path(folder), int(budget)),
+        DecodedCache(_elsewhere(), int(budget)),
+    ]
+    for cache in caches:
+        cache.tidy()
+    for line in sys.stdin:
+        asked = json.loads(line)
+        tell(_decoded(Path(asked["folder"]), int(asked["rate"]), caches))
+
+
+def _decoded(folder: Path, rate: int, caches: list[DecodedCache]) -> dict[str, str | None]:
+    why = ""
+    try:
+        track = read_track(folder)
+        for cache in caches:
+            try:
+                return {"path": str(cache.fetch(track, rate))}
+            except OSError as error:
+                why = why or f"{cache.folder}: {error.strerror or error}"
+    except CrowdstreamError as broken:
+        return {"failed": str(broken)}
+    except MemoryError:
+        return {"failed": f"{folder}: is too long for this machine's memory"}
+    return {"path": None, "why": why}
+
+
+def _elsewhere() -> Path:
+    """Where decoded tracks go when the cache cannot be written; gone after a reboot."""
+    return Path(tempfile.gettempdir()) / f"crowdstream-{os.getuid()}" / "decoded"
