@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from threading import Semaphore
 from typing import TypeVar
@@ -50,7 +51,7 @@ def test_no_more_than_three_tracks_are_held(tmp_path: Path, tracks: list[Track])
     """The oldest is let go."""
     loader = Loader(RATE, tmp_path / "cache", 10**9)
     for track in tracks:
-        soon(loader, lambda track=track: loader(track))
+        soon(loader, partial(loader, track))
     assert list(loader._done) == [track.id for track in tracks[-KEPT_TRACKS:]]
 
 
