@@ -7,6 +7,7 @@ around the moment at which it did it. Three minutes of listening judge a player.
 from __future__ import annotations
 
 import html
+import json
 import math
 import tempfile
 from collections.abc import Callable
@@ -54,6 +55,7 @@ class Excerpt:
 
     rate: int
     show: Show
+    journal: dict[str, Any]
     moment: float
     """Seconds into the scene's own mix at which the thing happens."""
 
@@ -102,7 +104,7 @@ async def _play(
         {"use": "map_tempo"},
         {"use": "crossfade_stems", "from": ["energy_curve", "map_tempo"]},
         {
-            "use": "wav_file", "path": mix, "seconds": scene.seconds,
+            "use": "wav_file", "path": mix, "seconds": scene.seconds, "journal": True,
             "rules": {"fade_in_seconds": 0.5, **scene.rules},
             **({"library": library} if library is not None else {}),
         },
@@ -122,7 +124,8 @@ async def _play(
         rate = file.samplerate
         file.seek(int(begin * rate))
         sound = file.read(int((end - begin) * rate), dtype="float32", always_2d=True)
-    return Excerpt(scene, begin, sound, rate, show, moment, str(event.get("why", "")))
+    journal = json.loads(mix.with_suffix(".json").read_bytes())
+    return Excerpt(scene, begin, sound, rate, show, journal, moment, str(event.get("why", "")))
 
 
 def _page(excerpts: list[Excerpt], missing: list[str]) -> str:
@@ -180,7 +183,7 @@ def _drawn(excerpt: Excerpt) -> dict[str, object]:
         "seconds": round(seconds, 3),
         "moment": round(excerpt.moment - begin, 3),
         "peaks": _packed(_peaks(excerpt.sound, excerpt.rate) * 255.0, "u1"),
-        "beats": _beats(show, begin, end),
+        "beats": _beats(excerpt.journal, begin, end),
         "t": [round(float(t) - begin, 3) for t in show.times[first:last]],
         "gains": _packed(np.clip(show.gains[first:last], 0.0, 1.0) * 255.0, "u1"),
         "decks": DECKS,
@@ -214,12 +217,11 @@ def _peaks(sound: NDArray[np.float32], rate: int) -> NDArray[np.float64]:
     return np.asarray(cut.max(axis=1), np.float64)
 
 
-def _beats(show: Show, begin: float, end: float) -> list[list[float]]:
+def _beats(journal: dict[str, Any], begin: float, end: float) -> list[list[float]]:
     """The beats of the musical timeline as [seconds from the beginning, beat]."""
-    known = np.isfinite(show.beat)
-    times, beats = show.times[known], show.beat[known]
-    first, last = np.interp([begin, end], times, beats)
-    whole = np.arange(math.ceil(first), math.floor(last) + 1)
-    # Lines are a tenth of a second apart: between two of them the tempo is even.
-    at = np.interp(whole, beats, times) - begin
-    return [[round(float(t), 4), int(beat)] for t, beat in zip(at, whole, strict=True)]
+    seen: dict[int, float] = {}
+    for deck in journal["decks"]:
+        for beat, sample in deck["beats"]:
+            if begin <= sample / journal["rate"] <= end:
+                seen.setdefault(round(beat - deck["offset"]), sample / journal["rate"] - begin)
+    return [[round(at, 4), beat] for beat, at in sorted(seen.items())]

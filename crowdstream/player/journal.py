@@ -40,7 +40,8 @@ class MixJournal:
                 key = (number, track_id, offset)
                 deck = self._playing.get(key)
                 if deck is None:
-                    deck = {"track": track_id, "deck": number, "beats": []}
+                    # Beat of the track less beat of the timeline: whole bars as a rule.
+                    deck = {"track": track_id, "deck": number, "offset": offset, "beats": []}
                     self._playing[key] = deck
                     self._decks.append(deck)
                 deck["beats"].append([self._beat + offset, sample])
