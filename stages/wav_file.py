@@ -185,6 +185,11 @@ class WavFile(Stage[Mix, Playing]):
         count = 0
         fade_out = self._config.fade_out_seconds
         while mixer.position < until:
+            # At the last quantum that does not begin after it: a line of the show for that moment
+            # then tells of this, and not of what was heard a tenth of a second before.
+            due = self._told * TELL_SECONDS * mixer.rate
+            if due < min(mixer.position + QUANTUM, self._end):
+                told.append(self._playing())
             left = self._end - mixer.position
             if not self._fading and left <= fade_out * mixer.rate:
                 self._fading = True
@@ -193,9 +198,6 @@ class WavFile(Stage[Mix, Playing]):
             count += 1
             if self._journal is not None:
                 self._journal.follow(mixer)
-            due = self._told * TELL_SECONDS * mixer.rate
-            if due <= mixer.position <= self._end:
-                told.append(self._playing())
         self._rendered.extend(self._sound[:count].copy())
         self._write(int(min(mixer.position, self._end)))
         return told
