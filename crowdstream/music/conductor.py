@@ -24,8 +24,15 @@ from typing import Final, Literal, NamedTuple
 from crowdstream.errors import ConfigError
 from crowdstream.music.harmony import fits
 from crowdstream.music.library import Track
+from crowdstream.music.orders import Fade, Jump, Knob, Law, Order, Start, Stop, Sweep
 from crowdstream.music.timeline import BEATS_PER_BAR
 from crowdstream.packets import STEMS, Gains, Mix
+
+# The orders are imported from here by name as well.
+__all__ = [
+    "PHRASE", "Conductor", "Fade", "Handover", "Jump", "Knob", "Law", "Order", "Plan", "Rules",
+    "Said", "Start", "Stop", "Sweep", "Voice",
+]  # fmt: skip
 
 DRUMS, BASS, VOCALS, OTHER = range(4)
 
@@ -40,8 +47,6 @@ LIFT_REST_BARS: Final = 32
 
 _WEARY_BPM: Final = 5.0
 """What was heard just before must fit better by so much to be heard again."""
-
-Law = Literal["power", "gain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,8 @@ class Rules:
     fade_in_seconds: float = 3.0
     loudness_lufs: float = -14.0
     ceiling_db: float = -1.0
+    stretch: Literal["rubberband", "varispeed"] = "rubberband"
+    """How a track is brought to the tempo: in its own key, or faster and higher, as a record."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError, one sentence for each value that cannot be."""
@@ -99,38 +106,11 @@ class Rules:
             (-20 <= self.ceiling_db <= 0, "ceiling_db must be -20 to 0"),
             (self.slew_db_per_beat > 0, "slew_db_per_beat must be above 0"),
             (self.fade_in_seconds >= 0 and self.hold_seconds > 0, "seconds cannot be negative"),
+            (self.stretch in ("rubberband", "varispeed"),
+             "stretch must be rubberband or varispeed"),
         )  # fmt: skip
         if mistakes := [f"rules of the music: {text}" for right, text in checks if not right]:
             raise ConfigError(*mistakes)
-
-
-class Start(NamedTuple):
-    """Put a track on a deck, silent: bar 0 of the timeline is its bar `offset`."""
-
-    deck: int
-    track: Track
-    offset: int
-
-
-class Fade(NamedTuple):
-    """Move a stem between two beats of the timeline to a factor of 0 or 1."""
-
-    deck: int
-    stem: int
-    to: float
-    start: float
-    end: float
-    law: Law = "power"
-
-
-class Stop(NamedTuple):
-    """The deck is free from this beat on."""
-
-    deck: int
-    beat: float
-
-
-Order = Start | Fade | Stop
 
 
 class Said(NamedTuple):
