@@ -18,175 +18,31 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final, Literal, NamedTuple
+from dataclasses import replace
+from typing import Final
 
 from crowdstream.errors import ConfigError
 from crowdstream.music.harmony import fits
 from crowdstream.music.library import Track
+from crowdstream.music.orders import Fade, Jump, Order, Start, Stop, Sweep
+from crowdstream.music.rules import (
+    BASS,
+    DRUMS,
+    LIFT_REST_BARS,
+    OPEN,
+    OTHER,
+    PHRASE,
+    VOCALS,
+    Rules,
+)
 from crowdstream.music.timeline import BEATS_PER_BAR
+from crowdstream.music.voices import Handover, Plan, Said, Voice
 from crowdstream.packets import STEMS, Gains, Mix
 
-DRUMS, BASS, VOCALS, OTHER = range(4)
-
-PHRASE: Final = 8
-"""Bars of a phrase: the grid on which anything may come or go."""
-
-OPEN: Final = frozenset({"intro", "groove", "drop", "outro"})
-"""Sections that may be left: a break or a build has promised something."""
-
-LIFT_REST_BARS: Final = 32
-"""A floor is lifted to a drop at most once in so many bars: a peak that never ends is none."""
+__all__ = ["PHRASE", "Conductor", "Fade", "Jump", "Order", "Rules", "Start", "Stop", "Sweep"]
 
 _WEARY_BPM: Final = 5.0
 """What was heard just before must fit better by so much to be heard again."""
-
-Law = Literal["power", "gain"]
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How the music may be moved."""
-
-    slope_up: float = 0.25
-    """Most that the tempo may rise from bar line to bar line, in BPM."""
-
-    slope_down: float = 0.125
-    leash: float = 0.04
-    """How far a track may be from its own tempo, as a share of it."""
-
-    turn_bars: int = 16
-    """The tempo changes its direction at most once in so many bars."""
-
-    min_stay_bars: int = PHRASE
-    """A stem that came or went stays so long."""
-
-    bars_per_track: int = 48
-    """A track is heard for at least so long before the next one has taken over."""
-
-    overlap_bars: int = 8
-    """From the first to the last moment that two tracks are heard: 8 or 16."""
-
-    drop_from: float = 0.6
-    """Where the drive is heading above this, the next track comes in with its drop."""
-
-    strong_change: float = 0.3
-    """So much more or less drive for 16 bars brings the next track early."""
-
-    hold_seconds: float = 10.0
-    """Without a wish for so long the music plays on by itself."""
-
-    programme_bpm: float = 112.0
-    programme_drive: float = 0.5
-    floor_db: float = -6.0
-    """Drums and bass are never quieter than this."""
-
-    slew_db_per_beat: float = 1.5
-    fade_in_seconds: float = 3.0
-    loudness_lufs: float = -14.0
-    ceiling_db: float = -1.0
-
-    def __post_init__(self) -> None:
-        """Raises ConfigError, one sentence for each value that cannot be."""
-        checks = (
-            (0 < self.slope_up <= 1 and 0 < self.slope_down <= 1,
-             "slope_up and slope_down must lie above 0 and be at most 1 BPM a bar"),
-            (0 < self.leash <= 0.08, "leash must lie above 0 and be at most 0.08"),
-            (self.overlap_bars in (8, 16), "overlap_bars must be 8 or 16"),
-            (self.bars_per_track >= 16, "bars_per_track must be at least 16"),
-            (self.min_stay_bars >= 0 and self.turn_bars >= 0, "bars cannot be negative"),
-            (-60 <= self.floor_db <= 0, "floor_db must be -60 to 0"),
-            (-20 <= self.ceiling_db <= 0, "ceiling_db must be -20 to 0"),
-            (self.slew_db_per_beat > 0, "slew_db_per_beat must be above 0"),
-            (self.fade_in_seconds >= 0 and self.hold_seconds > 0, "seconds cannot be negative"),
-        )  # fmt: skip
-        if mistakes := [f"rules of the music: {text}" for right, text in checks if not right]:
-            raise ConfigError(*mistakes)
-
-
-class Start(NamedTuple):
-    """Put a track on a deck, silent: bar 0 of the timeline is its bar `offset`."""
-
-    deck: int
-    track: Track
-    offset: int
-
-
-class Fade(NamedTuple):
-    """Move a stem between two beats of the timeline to a factor of 0 or 1."""
-
-    deck: int
-    stem: int
-    to: float
-    start: float
-    end: float
-    law: Law = "power"
-
-
-class Stop(NamedTuple):
-    """The deck is free from this beat on."""
-
-    deck: int
-    beat: float
-
-
-Order = Start | Fade | Stop
-
-
-class Said(NamedTuple):
-    """A decision and its cause, true from a bar line on."""
-
-    bar: int
-    event: str
-    why: str
-    facts: dict[str, object]
-
-
-@dataclass(slots=True)
-class Plan:
-    """What happens at one bar line."""
-
-    orders: list[Order] = field(default_factory=list)
-    said: list[Said] = field(default_factory=list)
-    bpm: float = 0.0
-    """Tempo to be reached at the bar line after."""
-
-    at_once: bool = False
-    """The tempo steps at the bar line."""
-
-
-@dataclass(slots=True)
-class Voice:
-    """A track that is heard."""
-
-    deck: int
-    track: Track
-    offset: int
-    """Bar of the track minus bar of the timeline."""
-
-    since: int
-    """Bar of the timeline at which it came in."""
-
-    on: list[bool]
-    changed: list[int]
-    """Bar of the timeline at which each stem last came or went."""
-
-    def bar(self, bar: int) -> int:
-        """Bar of the track at a bar of the timeline."""
-        return bar + self.offset
-
-
-@dataclass(slots=True)
-class Handover:
-    """A transition under way."""
-
-    incoming: Voice
-    begin: int
-    swap: int
-    """Bar of the timeline at which the bass changes hands."""
-
-    end: int
-    to_drop: bool
 
 
 class Conductor:

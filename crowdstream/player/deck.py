@@ -112,6 +112,8 @@ class Deck:
         self.stops_at = fades.NEVER
         """Beat of the timeline at which the deck is empty again."""
 
+        self._jump_at, self._jump_to = -fades.NEVER, 0.0
+        self._silent = np.zeros(STEM_COUNT)
         self._rate = rate
         self._target_lufs = target_lufs
         self._levels = np.ones(STEM_COUNT)
@@ -134,6 +136,11 @@ class Deck:
         self._levels[:] = self.wanted
         self.gains[:] = self._before[:] = self._after[:] = 0.0
         self.stops_at = -fades.NEVER
+        self._jump_at = -fades.NEVER
+
+    def jump(self, offset: float, beat: float) -> None:
+        """From `beat` of the timeline on read elsewhere: its beat b is the track's `b + offset`."""
+        self._jump_to, self._jump_at = offset, beat
 
     def empty(self) -> None:
         """Let go of the track."""
@@ -163,6 +170,14 @@ class Deck:
         np.multiply(self.gains, self._scale / 32768.0, out=self._after)
         position = self._first + (begin + self.offset) * self._per_beat
         step = (end - begin) * self._per_beat / out.shape[0]
+        if end >= self._jump_at:
+            # One quantum of both places, the one going and the other coming.
+            _play(
+                self.stems, position, step, self._table, self._taps, self._before, self._silent, out
+            )
+            self.offset, self._jump_at = self._jump_to, -fades.NEVER
+            self._before[:] = 0.0
+            position = self._first + (begin + self.offset) * self._per_beat
         _play(self.stems, position, step, self._table, self._taps, self._before, self._after, out)
         if end >= self.stops_at:
             self.empty()

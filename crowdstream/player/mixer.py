@@ -17,7 +17,7 @@ import numpy as np
 from crowdstream.dsp import fades, limiter
 from crowdstream.dsp.limiter import Limiter
 from crowdstream.dsp.loudness import ShortTerm
-from crowdstream.music.conductor import PHRASE, Conductor, Fade, Rules, Start
+from crowdstream.music.conductor import PHRASE, Conductor, Fade, Jump, Rules, Start, Stop
 from crowdstream.music.timeline import BEATS_PER_BAR, QUANTUM, Timeline
 from crowdstream.packets import DeckState, Mix, Playing, ShowEvent
 from crowdstream.player.deck import Deck
@@ -196,7 +196,9 @@ class Mixer:
             elif isinstance(order, Fade):
                 law = fades.GAIN if order.law == "gain" else fades.POWER
                 deck.fade(order.stem, order.to, order.start, order.end, law, now)
-            else:
+            elif isinstance(order, Jump):
+                deck.jump(order.offset * BEATS_PER_BAR, order.beat)
+            elif isinstance(order, Stop):
                 deck.stops_at = order.beat
         for said in plan.said:
             self._said.append((said.bar * BEATS_PER_BAR, said.event, said.why, said.facts))

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crowdstream.errors import ConfigError
-from crowdstream.music.conductor import Conductor, Fade, Rules, Said, Start, Stop
+from crowdstream.music.conductor import Conductor, Fade, Rules, Start, Stop
 from crowdstream.music.library import Track
+from crowdstream.music.voices import Said
 from crowdstream.packets import STEMS, Gains, Mix
 from crowdstream.testing.music import a_track
 
