@@ -3,46 +3,56 @@
 It is asked once per bar, one beat ahead, and answers with orders for the decks and a tempo. It
 knows tracks and bars, no sound and no samples. The rules it plays by:
 
-    stems       come and go on 8-bar lines of the track, and stay at least 8 bars
+    stems       come and go on phrase lines of the track, and stay at least 8 bars
+    arc         groove, lift, tension, drop, rest: where the next phrase stands (`arc.py`)
     tempo       moves within the leash of everything heard, by so much per bar, and turns at most
-                once in 16 bars
-    transition  from a phrase line of the outgoing track to the incoming one's groove or drop: 8
-                bars during which its drums take over; on the line the bass changes hands within
-                a beat
+                once in 16 bars (`steering.py`)
+    transition  begins on a phrase line of the outgoing track and leads into the incoming one's
+                groove or drop; below 150 Hz one deck at a time (`transitions.py`)
+    loop        a floor that should stay hears a stretch of the track again
     break       in a break, a build and the first 8 bars of a drop, less energy changes nothing
-    never       silence: with nothing else to play, the track goes round on an 8-bar line
+    lull        a floor that has fallen for 32 bars gets the programme, not less and less
+    never       silence: with nothing else to play, the track goes round on a phrase line
 """
 
 from __future__ import annotations
 
-import random
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from crowdstream.errors import ConfigError
-from crowdstream.music.harmony import fits
+from crowdstream.music.arc import DROP_BARS, Arc, Line
+from crowdstream.music.choosing import Choice, Choosing, Heard
+from crowdstream.music.floor import Floor
+from crowdstream.music.gesture import Gestures
+from crowdstream.music.leaving import chosen_style
 from crowdstream.music.library import Track
-from crowdstream.music.orders import Fade, Jump, Order, Start, Stop, Sweep
+from crowdstream.music.lines import beat_of, drop_after, entry, leave_lines, next_line, phrase_lines
+from crowdstream.music.listening import Listening
+from crowdstream.music.orders import Fade, Jump, Knob, Order, Start, Stop, Sweep
 from crowdstream.music.rules import (
     BASS,
     DRUMS,
     LIFT_REST_BARS,
-    OPEN,
-    OTHER,
     PHRASE,
     VOCALS,
     Rules,
 )
+from crowdstream.music.staying import Loop, stay
+from crowdstream.music.steering import Steering, meets, shared, within
 from crowdstream.music.timeline import BEATS_PER_BAR
-from crowdstream.music.voices import Handover, Plan, Said, Voice
+from crowdstream.music.transitions import FLAT, Transition, lengths
+from crowdstream.music.voices import Plan, Voice
 from crowdstream.packets import STEMS, Gains, Mix
 
-__all__ = ["PHRASE", "Conductor", "Fade", "Jump", "Order", "Rules", "Start", "Stop", "Sweep"]
+__all__ = [
+    "PHRASE", "Conductor", "Fade", "Heard", "Jump", "Order", "Rules", "Start", "Stop", "Sweep",
+]  # fmt: skip
 
-_WEARY_BPM: Final = 5.0
-"""What was heard just before must fit better by so much to be heard again."""
+_NEVER: Final = -(10**9)
+
+_OTHERWISE: Final = frozenset({"drop", "transition", "loop"})
+"""Decisions of a line after which a drop that was due there has come, or will not."""
 
 
 class Conductor:
@@ -51,131 +61,128 @@ class Conductor:
     `state`, `coming` and `bars_to_drop` may be asked by another thread than the one that plans.
     """
 
-    def __init__(self, tracks: Sequence[Track], rules: Rules, *, seed: int = 0) -> None:
+    def __init__(
+        self, tracks: Sequence[Track], rules: Rules, *, seed: int = 0,
+        history: Sequence[Heard] = (),
+    ) -> None:  # fmt: skip
         """Nothing plays yet; `next` is the track to begin with.
 
-        Raises ConfigError when there is nothing to play.
+        `history` is what was heard tonight before, the oldest first. Raises ConfigError when
+        there is nothing to play.
         """
         if not tracks:
             raise ConfigError("the library has no track that can be played; add one")
-        self._tracks = tuple(sorted(tracks, key=lambda track: (track.bpm, track.id)))
         self._rules = rules
-        self._random = random.Random(seed)
-        self._alone = Mix(
-            seq=0, captured_at=0.0, at=0.0, drive=rules.programme_drive, confidence=0.0,
-            bpm=rules.programme_bpm, gains=(1.0, 1.0, 1.0, 1.0),
-        )  # fmt: skip
-        self._floor = 10.0 ** (rules.floor_db / 20.0)
-        self.wish = self._alone
-        """The newest wish, as it is carried out: in a break a fall is left out."""
-
-        self.alone = False
-        self.next: Track | None = min(
-            self._tracks, key=lambda track: abs(track.bpm - rules.programme_bpm)
-        )
+        self._listening = Listening(rules)
+        self._choosing = Choosing(tracks, rules, seed=seed, history=history)
+        self._floor = Floor(rules.programme_drive)
+        self._arc = Arc()
+        self._steering = Steering(rules)
+        self._gestures = Gestures()
+        self._least = 10.0 ** (rules.floor_db / 20.0)
+        self.next: Track | None = self._choosing.first(rules.programme_bpm)
         """What plays next; None while that is open."""
 
         self.leave_bar: int | None = None
         """Bar of the timeline at which the next track will begin to be heard."""
 
         self.voice: Voice | None = None
-        self.handover: Handover | None = None
+        self.transition: Transition | None = None
+        self._choice: Choice | None = None
+        self._loop: Loop | None = None
+        """The place that the track will jump to, and when."""
+
         self._bar = 0
-        self._next_why = ""
-        self._newest = self._alone
-        self._wanted = self._alone
-        self._heard: list[str] = []
-        self._drives: deque[float] = deque(maxlen=2 * PHRASE)
         self._drive_at_start = rules.programme_drive
-        self._direction = 0
-        self._turned_at = -(10**9)
-        self._skips = 0
-        self._skip_asked = False
+        self._lifted_at = _NEVER
         self._held_since: int | None = None
-        self._lifted_at = -(10**9)
-        self._opens_again_at = -1
-        self._broken: set[str] = set()
-        self._leave_lines = {
-            track.id: _leave_lines(track, rules.overlap_bars) for track in self._tracks
-        }
+        self._said_cooled = False
+        self._knobs: tuple[dict[Knob, float], ...] = (dict(FLAT), dict(FLAT))
+        self._lines: dict[tuple[str, float], list[int]] = {}
 
     def give_up(self, track_id: str) -> bool:
         """This track cannot be loaded: choose another. False when none is left."""
-        self._broken.add(track_id)
-        return any(track.id not in self._broken for track in self._tracks)
+        self._choosing.give_up(track_id)
+        return bool(self._choosing.left)
 
     @property
     def first_bpm(self) -> float:
         """The tempo to begin with."""
-        return self._within(self._rules.programme_bpm, [t for t in [self.next] if t])
+        first = [self.next] if self.next is not None else []
+        return within(self._rules.programme_bpm, first, self._rules.leash)
 
     # ---- wishes ----------------------------------------------------------------------------
 
+    @property
+    def wish(self) -> Mix:
+        """The newest wish, as it is carried out: in a break a fall is left out."""
+        return self._listening.wish
+
+    @property
+    def alone(self) -> bool:
+        """No wish has come for too long."""
+        return self._listening.alone
+
     def hear(self, mix: Mix) -> None:
         """A wish has come into effect."""
-        self.alone = False
-        self._newest = mix
-        if mix.skip > self._skips:
-            self._skip_asked = True
-        self._skips = mix.skip
+        self._listening.hear(mix)
         self._take_in()
 
     def hear_nothing(self) -> None:
         """No wish for too long: the programme's middle, by itself."""
-        if not self.alone:
-            self.alone = True
-            self._newest = replace(self._alone, skip=self._skips)
-            self._take_in()
+        self._listening.hear_nothing()
+        self._take_in()
+
+    def _take_in(self) -> None:
+        self._listening.take_in(
+            protected=self._protected(self._bar), cooled=self._floor.cooled and not self.alone
+        )
 
     @property
     def state(self) -> str:
         """As `Playing.state` has it."""
-        if self._newest.panic:
+        newest = self._listening.newest
+        if newest.panic:
             return "panic"
-        if self._newest.hold:
+        if newest.hold:
             return "hold"
         if self.alone:
             return "alone"
         return "hold: break" if self._protected(self._bar) else "ok"
 
-    def _take_in(self) -> None:
-        """What of the newest wish is carried out now."""
-        new = self._newest
-        if new.panic:
-            self.wish = replace(new, gains=(1.0, 1.0, 1.0, 1.0))
-        elif new.hold:
-            self.wish = replace(self.wish, hold=True, skip=new.skip)
-        elif self._protected(self._bar):
-            was = self.wish
-            gains = [max(old, wished) for old, wished in zip(was.gains, new.gains, strict=True)]
-            self.wish = replace(
-                new, drive=max(was.drive, new.drive), bpm=max(was.bpm, new.bpm),
-                gains=(gains[0], gains[1], gains[2], gains[3]),
-            )  # fmt: skip
-        else:
-            self.wish = new
-
     def _protected(self, bar: int) -> bool:
-        """In a break, a build, or the first bars of a drop."""
+        """In a break, a build, or the first bars of a drop, unless people leave."""
         voice = self._leading(bar)
-        if voice is None:
+        if voice is None or self._floor.people_left():
             return False
-        section = voice.track.section_at(voice.bar(bar))
+        if self._arc.drop_bar() is not None:
+            return True
+        section = voice.section(bar)
         return section.name in ("break", "build") or (
             section.name == "drop" and voice.bar(bar) - section.bar < PHRASE
         )
 
     def _leading(self, bar: int) -> Voice | None:
         """Whose sections count: the incoming track's from the swap on."""
-        handover = self.handover
-        if handover is not None and bar >= handover.swap:
-            return handover.incoming
+        transition = self.transition
+        if transition is not None and bar >= transition.swap:
+            return transition.incoming
         return self.voice
 
     def levels(self) -> Gains:
         """Level of each stem while it is heard: the wish's, 0 where it says nothing about it."""
         gains = self.wish.gains
-        return (max(gains[0], self._floor), max(gains[1], self._floor), gains[2], gains[3])
+        return (max(gains[0], self._least), max(gains[1], self._least), gains[2], gains[3])
+
+    def gesture(self, beat: float) -> list[Order]:
+        """What the newest wish moves at once, between bar lines; at most once in two beats."""
+        voice = self.voice
+        if voice is None or self.transition is not None or self._listening.commanded:
+            return []
+        share = self.wish.drive / max(self._listening.programme_drive, 0.05)
+        orders = self._gestures.move(voice.deck, self._knobs[voice.deck]["high"], share, beat)
+        self._note_knobs(orders)
+        return orders
 
     # ---- once per bar ----------------------------------------------------------------------
 
@@ -188,23 +195,26 @@ class Conductor:
             ready: whether the stems of `next` are there.
         """
         plan = Plan()
+        drop_due = self.bars_to_drop(bar - 1) == 1
         self._bar = bar
+        self._floor.follow(self._listening.newest, self._listening.programme_drive)
         self._take_in()
-        self._drives.append(self._newest.drive)
-        if self.voice is None:
+        voice = self.voice
+        if voice is None:
             self._begin(bar, bpm, ready, plan)
-        elif bar == self._opens_again_at and self._may_open_again(bar):
-            if not self._lift(bar, plan):
-                self._open_again(bar, plan)
-        elif self.handover is not None:
+        elif self.transition is not None:
             # The deck that is left is free a bar later: nothing else begins at this line.
             self._continue(bar, plan)
-        elif bar > self.voice.since:
-            self._look_ahead(bar, bpm)
-            # A floor that comes up now gets its drop now; the next track can wait.
-            if not self._lift(bar, plan) and not self._leave(bar, bpm, ready, plan):
-                self._rearrange(self.voice, bar, plan)
-        self._say_what_happens(bar, plan)
+        # A floor that comes up now gets its drop now; the next track can wait.
+        elif bar > voice.since and not self._lift(voice, bar, plan):
+            jumped = self._jump(voice, bar, plan)
+            self._look_ahead(voice, bar, bpm, from_bar=voice.bar(bar) + jumped)
+            if not self._leave(voice, bar, bpm, ready, plan):
+                self._turn(voice, bar, plan)
+                self._stay(voice, bar)
+                self._rearrange(voice, bar, plan)
+        self._note_knobs(plan.orders)
+        self._say_what_happens(bar, plan, drop_due=drop_due)
         if not plan.at_once:
             self._steer(bar, bpm, plan)
         return plan
@@ -212,491 +222,429 @@ class Conductor:
     def _begin(self, bar: int, bpm: float, ready: bool, plan: Plan) -> None:
         """The very first track."""
         track = self.next
-        if track is not None and track.id in self._broken:
-            left = [track for track in self._tracks if track.id not in self._broken]
-            bpm = self._rules.programme_bpm
-            self.next = min(left, key=lambda track: abs(track.bpm - bpm)) if left else None
+        if track is not None and self._choosing.is_broken(track):
+            self.next = self._choosing.first(self._rules.programme_bpm)
             return
         if track is None or not ready:
             return
         # An empty floor hears an inviting track, not the way into one: it begins in the groove,
         # whose first phrase is heard twice, as long as the intro and it would have been.
-        entry = min(self._entry(track, to_drop=False) + PHRASE, track.bars - PHRASE)
-        voice = self._voice(0, track, bar, entry)
-        self._opens_again_at = bar + PHRASE
-        plan.orders.append(Start(0, track, voice.offset))
+        start = min(entry(track, to_drop=False, lead=0), max(track.bars - PHRASE, 0))
+        voice = Voice.silent(0, track, bar, start)
+        self._load(voice, FLAT, plan)
         for stem in self._wished_stems():
             voice.on[stem] = True
-            plan.orders.append(Fade(0, stem, 1.0, _beat(bar) - 0.5, _beat(bar)))
-        plan.bpm = self._within(bpm, [track])
+            plan.orders.append(Fade(0, stem, 1.0, beat_of(bar) - 0.5, beat_of(bar)))
+        plan.bpm = within(bpm, [track], self._rules.leash)
         plan.at_once = plan.bpm != bpm  # nothing is heard yet: nobody notices
-        self._now_playing(voice)
-        plan.said.append(
-            Said(bar, "start", f"the tempo of the programme is {self._rules.programme_bpm:g} BPM",
-                 {"to": track.id, "title": track.title})
+        self._now_playing(voice, bar)
+        self._loop = Loop(bar + PHRASE, start, within_phrase=False, why="")
+        plan.say(
+            bar, "start", f"the tempo of the programme is {self._listening.programme_bpm:g} BPM",
+            to=track.id, title=track.title,
         )  # fmt: skip
 
-    def _may_open_again(self, bar: int) -> bool:
-        """Nobody wants anything else at this line."""
-        asked = self._skip_asked or self._newest.hold or self._newest.panic
-        return not asked and self.leave_bar != bar
+    def _load(self, voice: Voice, knobs: dict[Knob, float], plan: Plan) -> None:
+        plan.orders.append(Start(voice.deck, voice.track, voice.offset, voice.shift))
+        self._set_knobs(voice, knobs, plan)
 
-    def _open_again(self, bar: int, plan: Plan) -> None:
-        """The first track's first phrase, once more."""
-        voice = self.voice
-        assert voice is not None
-        self._rearrange(voice, bar, plan)
-        again = self._replace(voice, voice.track, bar, voice.bar(bar) - PHRASE, 0.05, plan)
-        again.since = voice.since
-        self.voice = again
+    def _set_knobs(self, voice: Voice, knobs: dict[Knob, float], plan: Plan) -> None:
+        """Before a deck is heard; what stands flat and shall be flat needs no order."""
+        at = beat_of(voice.since) - 1.0
+        for knob, to in knobs.items():
+            if to != FLAT[knob] or self._knobs[voice.deck][knob] != FLAT[knob]:
+                plan.orders.append(Sweep(voice.deck, knob, to, at, at))
 
-    def _now_playing(self, voice: Voice) -> None:
-        self.voice, self.handover = voice, None
-        self.next, self.leave_bar = None, None
-        self._skip_asked = False
-        self._heard.append(voice.track.id)
-        del self._heard[:-64]
+    def _note_knobs(self, orders: Sequence[Order]) -> None:
+        for order in orders:
+            if isinstance(order, Sweep):
+                self._knobs[order.deck][order.knob] = order.to
+
+    def _now_playing(self, voice: Voice, bar: int) -> None:
+        self.voice, self.transition = voice, None
+        self.next, self.leave_bar, self._choice = None, None, None
+        self._loop = None
+        self._listening.skip_asked = False
+        self._choosing.note(voice.track)
         self._drive_at_start = self.wish.drive
 
-    def _voice(self, deck: int, track: Track, bar: int, track_bar: int) -> Voice:
-        return Voice(deck, track, track_bar - bar, bar, [False] * 4, [bar] * 4)
-
     def _wished_stems(self) -> list[int]:
-        """Drums and bass always; the others where the wish has them."""
-        gains = self.wish.gains
-        return [stem for stem in range(4) if stem in (DRUMS, BASS) or gains[stem] > 0.0]
+        """Drums and bass always; the others where the wish has them, or the arc."""
+        gains, arc = self.wish.gains, self._arc
+        wished = {DRUMS, BASS, *arc.there()} | {stem for stem in range(4) if gains[stem] > 0.0}
+        return sorted(wished - set(arc.away()) - ({VOCALS} if self._voice_rests() else set()))
 
-    # ---- stems within a track --------------------------------------------------------------
+    def _voice_rests(self) -> bool:
+        """A voice that began anew in the middle of its phrase would tell of the loop."""
+        return self._loop is not None and self._loop.within_phrase
+
+    # ---- within a track --------------------------------------------------------------------
+
+    def _turn(self, voice: Voice, bar: int, plan: Plan) -> None:
+        """On a phrase line: where in the arc the next phrase stands."""
+        arc, listening = self._arc, self._listening
+        if listening.newest.panic or (listening.held and voice.on_line(bar)):
+            arc.restart(bar)
+            return
+        if listening.held or not voice.on_line(bar):
+            return
+        section = voice.section(bar)
+        leaves = self.leave_bar is not None and self.leave_bar <= bar + PHRASE
+        drop = drop_after(voice.track, voice.bar(bar))
+        line = Line(
+            bar=bar,
+            section=section.name,
+            section_began=section.bar - voice.offset,
+            own_drop=None if drop is None else drop - voice.bar(bar),
+            bass_free=voice.on[BASS]
+            and bar - voice.changed[BASS] >= max(PHRASE, self._rules.min_stay_bars)
+            and not leaves
+            and self._loop is None
+            and next_line(voice.track, voice.bar(bar) + 1) == voice.bar(bar) + PHRASE
+            and voice.bar(bar) + 2 * PHRASE <= voice.track.bars
+            and not listening.skip_asked,
+            drop_from=self._rules.drop_from,
+        )
+        why = arc.turn(line, self._floor)
+        if why is not None and arc.ours and arc.phase != "groove":
+            plan.say(bar, arc.phase, why, track=voice.track.id)
 
     def _rearrange(
         self, voice: Voice, bar: int, plan: Plan, *, may_come: Sequence[int] = range(4)
     ) -> None:
-        """Let stems come and go, on an 8-bar line of the track."""
-        if self._newest.hold and not self._newest.panic:
+        """Let stems come and go, on a phrase line of the track."""
+        panic = self._listening.newest.panic
+        returns = BASS not in self._arc.away() and not voice.on[BASS]
+        if self._listening.held and not returns:
             return
-        if voice.bar(bar) % PHRASE and not self._newest.panic:
+        if not voice.on_line(bar) and not panic:
             return
         wished = self._wished_stems()
         for stem in range(4):
             on = stem in wished
             stayed = bar - voice.changed[stem]
-            if on == voice.on[stem] or (
-                stayed < self._rules.min_stay_bars and not self._newest.panic
-            ):
+            if on == voice.on[stem] or (stayed < self._rules.min_stay_bars and not panic):
                 continue
-            if on and stem not in may_come:
+            if (on and stem not in may_come) or (self._listening.held and stem != BASS):
                 continue
-            voice.on[stem], voice.changed[stem] = on, bar
-            line = _beat(bar)
-            # What comes is there on the one; what goes rings into it.
-            start, end = (line - 0.5, line) if on else (line - 0.25, line + 0.5)
-            plan.orders.append(Fade(voice.deck, stem, float(on), start, end))
-            self._say_stem(plan, bar, stem, on)
+            self._switch(voice, stem, on, bar, plan)
 
-    def _lift(self, bar: int, plan: Plan) -> bool:
-        """The floor has come up by itself: on the next 8-bar line it gets this track's drop."""
-        voice = self.voice
-        assert voice is not None
-        if voice.bar(bar) % PHRASE or self._newest.hold or self._newest.panic:
+    def _switch(self, voice: Voice, stem: int, on: bool, bar: int, plan: Plan) -> None:
+        """A stem comes or goes at this line."""
+        voice.on[stem], voice.changed[stem] = on, bar
+        line = beat_of(bar)
+        # What comes is there on the one; what goes rings into it.
+        start, end = (line - 0.5, line) if on else (line - 0.25, line + 0.5)
+        if stem == BASS and voice.track_is_whole:
+            plan.orders.append(Sweep(voice.deck, "low", float(on), start, end))
+        else:
+            plan.orders.append(Fade(voice.deck, stem, float(on), start, end))
+        plan.say(
+            bar, "stem_in" if on else "stem_out", self._why_stem(stem, on), stem=STEMS[stem]
+        )  # fmt: skip
+
+    def _why_stem(self, stem: int, on: bool) -> str:
+        if self._listening.newest.panic:
+            return "panic"
+        if stem == VOCALS and not on and self._voice_rests():
+            return "it rests while bars are repeated"
+        arc = self._arc
+        if arc.ours and (stem in arc.away() or (on and stem == BASS)):
+            return f"{arc.phase}; 8-bar line"
+        if self._floor.cooled:
+            return f"{self._floor.why_cooled}: back to the programme; 8-bar line"
+        return f"drive {self.wish.drive:.2f}; 8-bar line"
+
+    def _lift(self, voice: Voice, bar: int, plan: Plan) -> bool:
+        """The floor has come up by itself: on the next phrase line it gets this track's drop."""
+        floor, listening = self._floor, self._listening
+        if not voice.on_line(bar) or listening.commanded or listening.skip_asked:
             return False
-        if bar - voice.since < PHRASE:
-            return False  # it has only just come in
+        if bar - voice.since < PHRASE or bar - self._lifted_at < LIFT_REST_BARS:
+            return False  # it has only just come in, or has been lifted lately
         drop = next((s for s in voice.track.sections if s.name == "drop"), None)
-        here = voice.track.section_at(voice.bar(bar)).name
-        rested = bar - self._lifted_at >= LIFT_REST_BARS
-        if drop is None or here not in ("groove", "outro") or not rested:
+        if drop is None or voice.section(bar).name not in ("groove", "outro"):
             return False
-        then = self._drives[max(0, len(self._drives) - 1 - PHRASE)]
-        rise = self._newest.drive - then
         # Two thirds of a strong change within one phrase is a floor that comes up by itself.
-        if rise < self._rules.strong_change * 2 / 3 or self._skip_asked:
+        if floor.rise() < self._rules.strong_change * 2 / 3:
             return False
-        if self._heading() < self._rules.drop_from - 0.1:
+        if floor.heading() < self._rules.drop_from - 0.1:
             return False
         self._lifted_at = bar
-        again = self._replace(voice, voice.track, bar, drop.bar, 0.05, plan, anew=True)
-        again.since = voice.since
-        self.voice, self.leave_bar = again, None
-        why = f"drive {then:.2f} to {self._newest.drive:.2f}; 8-bar line"
-        plan.said.append(Said(bar, "drop", why, {"track": voice.track.id, "to_bar": drop.bar}))
+        self._go_to(voice, bar, drop.bar, plan)
+        self._arc.dropped(bar)
+        why = f"drive {floor.ago(PHRASE):.2f} to {floor.drive:.2f}; 8-bar line"
+        plan.say(bar, "drop", why, track=voice.track.id, to_bar=drop.bar)
+        self._rearrange(voice, bar, plan)
         return True
 
-    def _say_stem(self, plan: Plan, bar: int, stem: int, on: bool) -> None:
-        cause = "panic" if self._newest.panic else f"drive {self.wish.drive:.2f}"
-        where = "" if self._newest.panic else "; 8-bar line"
-        plan.said.append(
-            Said(bar, "stem_in" if on else "stem_out", f"{cause}{where}", {"stem": STEMS[stem]})
-        )
+    def _go_to(self, voice: Voice, bar: int, track_bar: int, plan: Plan) -> None:
+        """The same track, elsewhere."""
+        voice.offset = track_bar - bar
+        plan.orders.append(Jump(voice.deck, beat_of(bar), voice.offset))
+        self._loop, self.leave_bar = None, None
+
+    def _jump(self, voice: Voice, bar: int, plan: Plan) -> bool:
+        """What was decided before: the same stretch once more."""
+        loop = self._loop
+        if loop is None or bar < loop.bar:
+            return False
+        self._loop = None
+        asked = self._listening.skip_asked or self._listening.commanded
+        if bar > loop.bar or asked:
+            return False
+        self._go_to(voice, bar, loop.to_bar, plan)
+        if loop.why:
+            voice.loops += 1
+            plan.say(bar, "loop", loop.why, track=voice.track.id, to_bar=loop.to_bar)
+        return True
+
+    def _stay(self, voice: Voice, bar: int) -> None:
+        """On a phrase line: whether the stretch that begins or goes on here is heard again."""
+        if self._loop is not None or self._listening.commanded or self._listening.skip_asked:
+            return
+        if self._arc.away() or self._wants_another(voice, bar):
+            return
+        self._loop = stay(voice, bar, self._floor, self._rules, self.leave_bar)
 
     # ---- from track to track ---------------------------------------------------------------
 
-    def _look_ahead(self, bar: int, bpm: float) -> None:
-        """Choose the next track and the line to leave on, as long as neither is settled."""
-        voice = self.voice
-        assert voice is not None
-        # Until the first phrase of a night is heard a second time, it is already known to be.
-        offset = voice.offset - (PHRASE if bar < self._opens_again_at else 0)
+    def _look_ahead(self, voice: Voice, bar: int, bpm: float, *, from_bar: int) -> None:
+        """Choose the next track and the line to leave on, as long as neither is settled.
+
+        The track is not left before its bar `from_bar`.
+        """
+        listening, track = self._listening, voice.track
+        if listening.skip_asked or listening.commanded:
+            self._loop = None
+        loop = self._loop
+        # What will be heard again is already known to be.
+        offset = voice.offset if loop is None else loop.to_bar - loop.bar
         track_bar = bar + offset
-        lines = self._leave_lines[voice.track.id]
-        heard_enough = voice.since + offset + self._rules.bars_per_track - PHRASE
-        if self._drive_has_changed(bar):
+        lines = self._lines_of(track)
+        heard_enough = voice.since + self._rules.bars_per_track - PHRASE + offset
+        if self._wants_another(voice, bar):
             heard_enough = track_bar
-        if self._skip_asked:
+        # A drop is heard out.
+        heard_enough = max(heard_enough, self._arc.dropped_at + DROP_BARS + offset)
+        if listening.skip_asked:
             heard_enough = track_bar
-            lines = list(range(0, voice.track.bars - PHRASE + 1, PHRASE))
-        later = [line for line in lines if line >= track_bar]
+            lines = phrase_lines(track, tail_bars=PHRASE)
+        first = from_bar if loop is None else loop.to_bar + 1
+        later = [line for line in lines if line >= first]
         line = next((line for line in later if line >= heard_enough), later[-1] if later else None)
-        if self._newest.hold or self._newest.panic or line is None:
+        if listening.commanded or line is None:
             self.leave_bar = None
             return
         self.leave_bar = line - offset
         settled = (
             self.next is not None
-            and self.next.id not in self._broken
-            and (self.leave_bar - bar < PHRASE or track_bar % PHRASE)
+            and not self._choosing.is_broken(self.next)
+            and (self.leave_bar - bar < PHRASE or not voice.on_line(bar))
         )
-        if self._skip_asked and self.next is not None:
-            settled = self._meeting(self.next, bpm) is not None
+        if listening.skip_asked and self.next is not None:
+            settled = meets(bpm, [track, self.next], self._rules.leash)
         if not settled:
-            self.next, self._next_why = self._choose(voice.track, bpm, self.leave_bar - bar)
+            self._choose(voice, bpm, self.leave_bar - bar)
 
-    def _drive_has_changed(self, bar: int) -> bool:
-        """For 16 bars much more, or much less, than when the track came in."""
-        voice = self.voice
-        assert voice is not None
-        if bar - voice.since < 2 * PHRASE or len(self._drives) < 2 * PHRASE:
+    def _lines_of(self, track: Track) -> list[int]:
+        key = (track.id, track.bpm)
+        if key not in self._lines:
+            if len(self._lines) >= 64:
+                self._lines.clear()
+            self._lines[key] = leave_lines(track, tail_bars=PHRASE)
+        return self._lines[key]
+
+    def _wants_another(self, voice: Voice, bar: int) -> bool:
+        """The floor is another than the one this track came in for."""
+        if bar - voice.since < 2 * PHRASE:
             return False
-        changes = [drive - self._drive_at_start for drive in self._drives]
         strong = self._rules.strong_change
-        return min(changes) > strong or max(changes) < -strong
+        return self._floor.cooled or self._floor.changed_since(self._drive_at_start, strong)
 
-    def _choose(self, now: Track, bpm: float, bars: int) -> tuple[Track | None, str]:
-        """The track that fits best, and why; None when this is the only one."""
+    def _choose(self, voice: Voice, bpm: float, bars: int) -> None:
         # What comes next is for the floor as it is, also while a break lets nothing fall.
-        wanted = now.bpm if self._newest.panic else self._newest.bpm
-        others = [t for t in self._tracks if t.id != now.id and t.id not in self._broken]
-        if not others:
-            return None, ""
-        reach = bars * (self._rules.slope_down if wanted < bpm else self._rules.slope_up)
-        reachable = [track for track in others if self._shared([now, track]) is not None]
-        if self._skip_asked:
-            reachable = [track for track in others if self._meeting(track, bpm) is not None]
-        relaxed = []
-        if not reachable:
-            relaxed.append("no track meets this tempo")
-            reachable = others
-        in_key = [track for track in reachable if fits(now.key, track.key)]
-        if not in_key:
-            relaxed.append("no key fits")
-            in_key = reachable
+        newest = self._listening.newest
+        wanted = self.wish.bpm if self._floor.cooled else newest.bpm
+        choice = self._choosing.choose(
+            voice, wanted=wanted, bpm=bpm, bars=bars,
+            energy=max(self._floor.heading(), self.wish.drive if self._floor.cooled else 0.0),
+            at_once=self._listening.skip_asked,
+        )  # fmt: skip
+        self._choice = choice
+        self.next = None if choice is None else choice.track
 
-        def cost(track: Track) -> float:
-            away = abs(self._within(wanted, [track]) - wanted)
-            meet = self._shared([now, track])
-            if meet is not None:
-                far = max(meet[0] - bpm, bpm - meet[1], 0.0)
-                away += max(0.0, far - reach)
-            return away + self._weariness(track) + 0.01 * self._random.random()
-
-        best = min(in_key, key=cost)
-        if self._weariness(best) >= 6.0:
-            relaxed.append("heard lately")
-        why = f"{best.bpm:g} BPM for a wish of {wanted:.1f}, {now.key} to {best.key}"
-        return best, "; ".join([why, *relaxed])
-
-    def _weariness(self, track: Track) -> float:
-        """How many BPM further away a track may be that was not heard lately."""
-        ages = [age for age, name in enumerate(reversed(self._heard[:-1]), 1) if name == track.id]
-        return sum(_WEARY_BPM / age for age in ages if age <= PHRASE)
-
-    def _leave(self, bar: int, bpm: float, ready: bool, plan: Plan) -> bool:
+    def _leave(self, voice: Voice, bar: int, bpm: float, ready: bool, plan: Plan) -> bool:
         """Begin a transition at this line if it is time; otherwise make sure the music goes on."""
-        voice = self.voice
-        assert voice is not None
-        track_bar = voice.bar(bar)
-        last_line = track_bar + 2 * PHRASE > voice.track.bars
-        if track_bar % PHRASE:
+        if voice.bar(bar) >= voice.track.bars:
+            self._go_round(voice, bar, ready, plan)  # it is over: a short track, or an odd one
+            return True
+        if not voice.on_line(bar):
             return False
-        if self.leave_bar == bar and self.next is not None and ready:
-            if self._meeting(self.next, bpm) is not None:
-                self._hand_over(bar, plan)
+        choice, skip = self._choice, self._listening.skip_asked
+        if self.leave_bar == bar and choice is not None and ready:
+            met = meets(bpm, [voice.track, choice.track], self._rules.leash)
+            # A step of the tempo is for when there is no other way.
+            apart = shared([voice.track, choice.track], self._rules.leash) is None
+            if met or apart or skip:
+                self._hand_over(voice, choice, bar, bpm, met, plan)
                 return True
-            # Cutting, and a step of the tempo with it, is for when there is no other way.
-            if self._shared([voice.track, self.next]) is None or self._skip_asked:
-                self._cut(bar, plan)
-                return True
-        if last_line:
-            self._go_round(bar, ready, plan)
+        if voice.bar(bar) + 2 * PHRASE > voice.track.bars:
+            self._go_round(voice, bar, ready, plan)
             return True
         return False
 
-    def _hand_over(self, bar: int, plan: Plan) -> None:
-        """Begin a stem swap: eight bars to the incoming track's groove or drop."""
-        voice, track = self.voice, self.next
-        assert voice is not None
-        assert track is not None
-        to_drop = min(self._heading(), self._newest.drive) >= self._rules.drop_from
-        entry = self._entry(track, to_drop=to_drop)
-        to_drop = track.section_at(entry + PHRASE).name == "drop"
-        incoming = self._voice(1 - voice.deck, track, bar, entry)
-        # Sixteen bars only where the outgoing track still has them.
-        bars = self._rules.overlap_bars if voice.bar(bar) + 16 <= voice.track.bars else PHRASE
-        self.handover = Handover(incoming, bar, bar + PHRASE, bar + bars, to_drop)
-        # This line is one on which stems may come and go, and the next is eight bars away. The
-        # voice stays the outgoing track's until the swap; its pads only go, for they hand over.
-        self._rearrange(voice, bar, plan, may_come=(VOCALS,))
-        half = _beat(bar + PHRASE // 2)
-        plan.orders += [
-            Start(incoming.deck, track, incoming.offset),
-            Fade(incoming.deck, DRUMS, 1.0, _beat(bar), half),
-            Fade(voice.deck, DRUMS, 0.0, _beat(bar), half),
-        ]
-        incoming.on[DRUMS], voice.on[DRUMS] = True, False
-        plan.said.append(
-            Said(bar, "transition", f"{self._cause(bar)}; {self._next_why}", {
-                "from": voice.track.id, "to": track.id, "title": track.title, "style": "stem swap",
-                "start_beat": _beat(bar), "beats": bars * BEATS_PER_BAR, "bars": bars,
-                "into": "drop" if to_drop else "groove",
-            })
+    def _hand_over(
+        self, voice: Voice, choice: Choice, bar: int, bpm: float, met: bool, plan: Plan
+    ) -> None:
+        """Begin a transition at this line."""
+        rules, floor, track = self._rules, self._floor, choice.track
+        to_drop = min(floor.heading(), floor.drive) >= rules.drop_from and not floor.cooled
+        style, why_style = chosen_style(
+            rules.style, voice, track, bar, floor, in_key=choice.in_key, met=met,
+            to_drop=to_drop, skip=self._listening.skip_asked, drop_from=rules.drop_from,
         )  # fmt: skip
-        self.leave_bar = None
+        lead, total = lengths(style, rules.overlap_at(bpm), voice.track.bars - voice.bar(bar))
+        start = min(entry(track, to_drop=to_drop, lead=lead), max(track.bars - PHRASE, 0))
+        to_drop = track.section_at(start + lead).name == "drop"
+        incoming = Voice.silent(1 - voice.deck, track, bar, start, choice.shift)
+        transition = Transition(
+            style, voice, incoming, bar, bar + lead, bar + total, to_drop, choice.in_key
+        )
+        cause = self._cause(voice, bar)
+        self._arc.restart(bar)
+        if lead:
+            # This line is one on which stems may come and go, and the next is eight bars away.
+            # The voice stays the outgoing track's until the swap; its pads only go.
+            self._rearrange(voice, bar, plan, may_come=(BASS, VOCALS))
+        plan.say(
+            bar, "transition", "; ".join([cause, choice.why, why_style, *choice.relaxed]),
+            **{"from": voice.track.id}, to=track.id, title=track.title, style=style,
+            start_beat=beat_of(bar), beats=transition.bars * BEATS_PER_BAR, bars=transition.bars,
+            into="drop" if to_drop else "groove", relaxed=list(choice.relaxed),
+        )  # fmt: skip
+        self.transition, self.leave_bar = transition, None
+        if not met:
+            plan.bpm, plan.at_once = within(self.wish.bpm, [track], rules.leash), True
+        self._continue(bar, plan)
 
     def _continue(self, bar: int, plan: Plan) -> None:
-        """The later steps of a stem swap."""
-        handover, voice = self.handover, self.voice
-        assert handover is not None
-        assert voice is not None
-        incoming = handover.incoming
-        line = _beat(bar)
-        fade_from = handover.begin + (handover.end - handover.begin) // 2
-        if bar == fade_from:
-            end = _beat(handover.end)
-            if voice.on[OTHER]:
-                plan.orders.append(Fade(voice.deck, OTHER, 0.0, line, end))
-                voice.on[OTHER] = False
-            if OTHER in self._wished_stems():
-                plan.orders.append(Fade(incoming.deck, OTHER, 1.0, line, end))
-                incoming.on[OTHER], incoming.changed[OTHER] = True, bar
-        if bar == handover.swap:
-            # Never two basses and never two voices: the one is out before the other comes.
-            plan.orders += [
-                Fade(voice.deck, stem, 0.0, line - 0.5, line - 0.1)
-                for stem in (BASS, VOCALS)
-                if voice.on[stem]
-            ]
-            for stem in self._wished_stems():
-                if not incoming.on[stem]:
-                    plan.orders.append(Fade(incoming.deck, stem, 1.0, line - 0.1, line))
-                    incoming.on[stem] = True
-                incoming.changed[stem] = bar
-            if handover.to_drop:
-                plan.said.append(
-                    Said(bar, "drop", "the drive was heading up; the next track came in by it",
-                         {"track": incoming.track.id})
-                )  # fmt: skip
-        if bar == handover.end:
-            plan.orders.append(Stop(voice.deck, line + 1.0))
-            self._now_playing(incoming)
+        """The steps of a transition at this line."""
+        transition = self.transition
+        assert transition is not None
+        orders = transition.steps(bar, self._wished_stems())
+        for order in orders:
+            plan.orders.append(order)
+            if isinstance(order, Start):
+                self._set_knobs(transition.incoming, transition.knobs, plan)
+        incoming = transition.incoming
+        if bar == transition.swap:
+            self._arc.restart(bar)
+            if transition.to_drop:
+                self._arc.dropped(bar)
+                why = "the drive was heading up; the next track came in by it"
+                plan.say(bar, "drop", why, track=incoming.track.id)
+        if incoming.bar(bar) >= incoming.track.bars:
+            self._go_to(incoming, bar, entry(incoming.track, to_drop=False, lead=0), plan)
+        if bar == transition.end:
+            self._now_playing(incoming, bar)
+        elif bar > transition.swap:
+            self._rearrange(incoming, bar, plan, may_come=(VOCALS,))
 
-    def _cut(self, bar: int, plan: Plan) -> None:
-        """From one track to the next on the one, and the tempo with it."""
-        voice, track = self.voice, self.next
-        assert voice is not None
-        assert track is not None
-        to_drop = min(self._heading(), self._newest.drive) >= self._rules.drop_from
-        entry = self._entry(track, to_drop=to_drop) + PHRASE
-        why = f"{self._cause(bar)}; {self._next_why}"
-        incoming = self._replace(voice, track, bar, min(entry, track.bars - PHRASE), 0.5, plan)
-        plan.bpm, plan.at_once = self._within(self.wish.bpm, [track]), True
-        self._now_playing(incoming)
-        plan.said.append(
-            Said(bar, "transition", why, {
-                "from": voice.track.id, "to": track.id, "title": track.title, "style": "cut",
-                "start_beat": _beat(bar) - 0.5, "beats": 0.5, "bars": 0,
-            })
-        )  # fmt: skip
-
-    def _go_round(self, bar: int, ready: bool, plan: Plan) -> None:
+    def _go_round(self, voice: Voice, bar: int, ready: bool, plan: Plan) -> None:
         """Back to the same track's groove or drop, so that the music never ends."""
-        voice = self.voice
-        assert voice is not None
         to_drop = self.wish.drive >= self._rules.drop_from
-        target = min(self._entry(voice.track, to_drop=to_drop) + PHRASE, voice.bar(bar))
-        again = self._replace(voice, voice.track, bar, target, 0.05, plan)
-        again.since = bar
-        self.voice, self.leave_bar = again, None
+        target = min(entry(voice.track, to_drop=to_drop, lead=0), voice.bar(bar))
+        self._go_to(voice, bar, target, plan)
+        voice.since = bar
         why = "the tempo of the next track is not met yet" if ready else "no other track is there"
-        if self._newest.hold or self._newest.panic:
-            why = "a person asked to hold" if self._newest.hold else "panic"
-        plan.said.append(
-            Said(bar, "loop", why, {"track": voice.track.id, "to_bar": target})
-        )  # fmt: skip
+        if self._listening.commanded:
+            why = "a person asked to hold" if self._listening.newest.hold else "panic"
+        plan.say(bar, "loop", why, track=voice.track.id, to_bar=target)
+        self._arc.restart(bar)
+        self._rearrange(voice, bar, plan)
 
-    def _replace(
-        self, voice: Voice, track: Track, bar: int, track_bar: int, beats: float, plan: Plan,
-        *, anew: bool = False,
-    ) -> Voice:  # fmt: skip
-        """Cross over to another place of some track, within a part of a beat before the line.
-
-        In the same track the stems stay as they are, unless they are chosen `anew`.
-        """
-        incoming = self._voice(1 - voice.deck, track, bar, track_bar)
-        line = _beat(bar)
-        plan.orders.append(Start(incoming.deck, track, incoming.offset))
-        for stem in range(4):
-            if voice.on[stem]:
-                plan.orders.append(Fade(voice.deck, stem, 0.0, line - beats, line))
-        same = track.id == voice.track.id and not anew
-        stems = [s for s in range(4) if voice.on[s]] if same else self._wished_stems()
-        for stem in stems:
-            incoming.on[stem] = True
-            plan.orders.append(Fade(incoming.deck, stem, 1.0, line - min(beats, 0.05), line))
-        if same:
-            incoming.changed = list(voice.changed)
-        plan.orders.append(Stop(voice.deck, line + 0.5))
-        return incoming
-
-    def _cause(self, bar: int) -> str:
-        if self._skip_asked:
+    def _cause(self, voice: Voice, bar: int) -> str:
+        if self._listening.skip_asked:
             return "a person asked for the next track"
-        if self._drive_has_changed(bar):
+        if self._floor.cooled and self._wants_another(voice, bar):
+            return self._floor.why_cooled
+        if self._wants_another(voice, bar):
             return f"drive {self._drive_at_start:.2f} to {self.wish.drive:.2f}"
         return "phrase end"
 
-    def _entry(self, track: Track, *, to_drop: bool) -> int:
-        """The bar to come in at: eight before the drop or the groove."""
-        names = ("drop", "groove") if to_drop else ("groove", "drop")
-        for name in names:
-            for section in track.sections:
-                if section.name == name and section.bar >= PHRASE:
-                    return section.bar - PHRASE
-        return 0
-
-    def _heading(self) -> float:
-        """Where the drive will be: as far on as it has come in eight bars, by half."""
-        drives = self._drives
-        then = drives[max(0, len(drives) - 1 - PHRASE)]
-        now = self._newest.drive
-        return min(max(now + 0.5 * (now - then), 0.0), 1.0)
+    # ---- announcements ---------------------------------------------------------------------
 
     def coming(self, bar: int) -> tuple[Track | None, int | None]:
         """The next track, and bars until it begins to be heard, once either is settled."""
-        handover, track, leave_bar = self.handover, self.next, self.leave_bar
-        if handover is not None:
-            return handover.incoming.track, 0
+        transition, track, leave_bar = self.transition, self.next, self.leave_bar
+        if transition is not None:
+            return transition.incoming.track, 0
         if track is None or leave_bar is None:
             return track, None
         return track, max(leave_bar - bar, 0)
 
     def bars_to_drop(self, bar: int) -> int | None:
         """Bars until the next drop that will be played."""
-        handover, voice, leave_bar = self.handover, self.voice, self.leave_bar
-        if handover is not None:
-            return handover.swap - bar if handover.to_drop and bar < handover.swap else None
+        transition, voice, leave_bar, loop = self.transition, self.voice, self.leave_bar, self._loop
+        if transition is not None:
+            if transition.to_drop and bar < transition.swap:
+                return transition.swap - bar
+            return None
         if voice is None:
             return None
-        drops = [s.bar - voice.offset for s in voice.track.sections if s.name == "drop"]
-        drop = next((drop for drop in drops if drop > bar), None)
-        if drop is None or (leave_bar is not None and leave_bar <= drop):
+        resolved = self._arc.drop_bar()
+        if resolved is not None and resolved > bar:
+            return resolved - bar
+        drop = drop_after(voice.track, voice.bar(bar))
+        if drop is None:
             return None
-        return drop - bar
+        at = drop - voice.offset
+        if (leave_bar is not None and leave_bar <= at) or (loop is not None and loop.bar <= at):
+            return None
+        return at - bar
 
-    def _say_what_happens(self, bar: int, plan: Plan) -> None:
-        """Drops of a track in the course of its own, and the beginning of a hold."""
-        left = self.bars_to_drop(bar - 1)
-        if left == 1 and not any(said.event == "drop" for said in plan.said):
-            plan.said.append(Said(bar, "drop", "the build ends here", {}))
+    def _say_what_happens(self, bar: int, plan: Plan, *, drop_due: bool) -> None:
+        """Drops of a track in the course of its own, and the beginning of a hold or a lull."""
+        if drop_due and not any(said.event in _OTHERWISE for said in plan.said):
+            plan.say(bar, "drop", "the build ends here")
         if self.bars_to_drop(bar) == PHRASE:
-            plan.said.append(Said(bar, "drop_ahead", "eight bars to go", {"bars": PHRASE}))
-        falls = self._newest.drive < self.wish.drive - 0.1 or self._newest.hold
-        if falls and self.state.startswith("hold"):
-            if self._held_since is None:
-                self._held_since = bar
-                why = "a person asked" if self._newest.hold else (
-                    f"drive {self.wish.drive:.2f} to {self._newest.drive:.2f} before the drop"
-                )  # fmt: skip
-                plan.said.append(Said(bar, "hold", why, {}))
-        else:
+            plan.say(bar, "drop_ahead", "eight bars to go", bars=PHRASE)
+        newest, cooled = self._listening.newest, self._floor.cooled
+        if cooled and not self._said_cooled:
+            plan.say(
+                bar, "programme", f"{self._floor.why_cooled}; the programme has "
+                f"{self._listening.programme_drive:.2f}",
+            )  # fmt: skip
+        self._said_cooled = cooled
+        falls = newest.drive < self.wish.drive - 0.1 or newest.hold
+        if not (falls and self.state.startswith("hold")):
             self._held_since = None
+        elif self._held_since is None:
+            self._held_since = bar
+            why = f"drive {self.wish.drive:.2f} to {newest.drive:.2f} before the drop"
+            plan.say(bar, "hold", "a person asked" if newest.hold else why)
 
     # ---- tempo -----------------------------------------------------------------------------
-
-    def _audible(self) -> list[Track]:
-        tracks = [self.voice.track] if self.voice is not None else []
-        if self.handover is not None:
-            tracks.append(self.handover.incoming.track)
-        return tracks
-
-    def _shared(self, tracks: Sequence[Track]) -> tuple[float, float] | None:
-        """The tempos at which all of these can be heard; None when there is none."""
-        low = max(track.bpm * (1.0 - self._rules.leash) for track in tracks)
-        high = min(track.bpm * (1.0 + self._rules.leash) for track in tracks)
-        return (low, high) if low <= high else None
-
-    def _within(self, bpm: float, tracks: Sequence[Track]) -> float:
-        shared = self._shared(tracks) if tracks else None
-        return bpm if shared is None else min(max(bpm, shared[0]), shared[1])
-
-    def _meeting(self, track: Track, bpm: float) -> tuple[float, float] | None:
-        """The tempos shared with `track`, if `bpm` is one of them."""
-        assert self.voice is not None
-        shared = self._shared([self.voice.track, track])
-        # A tempo that was steered to the edge is on it but for rounding.
-        if shared is None or not shared[0] - 1e-6 <= bpm <= shared[1] + 1e-6:
-            return None
-        return shared
-
-    def _wanted_bpm(self, now: Track) -> float:
-        return now.bpm if self._newest.panic else self.wish.bpm
 
     def _steer(self, bar: int, bpm: float, plan: Plan) -> None:
         """The tempo at the line after this one."""
         plan.bpm = bpm
-        audible = self._audible()
-        if not audible or (self._newest.hold and not self._newest.panic):
+        voice, transition = self.voice, self.transition
+        if voice is None or self._listening.held:
             return
-        rules = self._rules
-        target = self._within(self._wanted_bpm(audible[-1]), audible)
-        must = False
-        if self.next is not None and self.leave_bar is not None and self.handover is None:
-            shared = self._shared([audible[0], self.next])
-            if shared is not None:
-                met = min(max(target, shared[0]), shared[1])
-                slope = rules.slope_up if met > bpm else rules.slope_down
-                wait = max(0, self._turned_at + rules.turn_bars - bar)
-                # Two bars to spare, and the time until the tempo may turn again.
-                if self.leave_bar - bar <= abs(met - bpm) / slope + 2 + wait:
-                    target, must = met, True
-        step = min(max(target - bpm, -rules.slope_down), rules.slope_up)
-        # A turn is rare: not for less than can be heard.
-        smallest = 1e-9 if must else 0.3
-        direction = int(step > 0) - int(step < 0)
-        if direction not in (0, self._direction):
-            if bar - self._turned_at < rules.turn_bars or abs(target - bpm) < smallest:
-                return
-            if self._direction:
-                why = "to meet the next track" if must else f"drive {self.wish.drive:.2f}"
-                facts: dict[str, object] = {
-                    "towards": round(float(target), 2),
-                    "bpm": round(float(bpm), 2),
-                }
-                plan.said.append(Said(bar, "tempo", why, facts))
-                self._turned_at = bar
-            self._direction = direction
-        plan.bpm = bpm + step
-
-
-def _beat(bar: int) -> float:
-    return float(bar * BEATS_PER_BAR)
-
-
-def _leave_lines(track: Track, tail_bars: int) -> list[int]:
-    """Phrase lines from which on eight bars lie in sections that may be left."""
-    every = list(range(0, max(track.bars - tail_bars + 1, 1), PHRASE))
-    good = [
-        line
-        for line in every
-        if all(track.section_at(line + bar).name in OPEN for bar in range(PHRASE))
-        and track.section_at(line).name != "intro"
-    ]
-    return good or every
+        audible = [voice.track]
+        if transition is not None:
+            audible.append(transition.incoming.track)
+        coming = None
+        if self.next is not None and self.leave_bar is not None and transition is None:
+            coming = (self.next, self.leave_bar)
+        panic = self._listening.newest.panic
+        wanted = voice.track.bpm if panic else self.wish.bpm
+        wanted = within(wanted, audible[-1:], self._rules.leash)
+        plan.bpm, must, towards = self._steering.next_bpm(bar, bpm, wanted, audible, coming)
+        if towards is not None:
+            why = "to meet the next track" if must else f"drive {self.wish.drive:.2f}"
+            plan.say(
+                bar, "tempo", why, towards=round(float(towards), 2), bpm=round(float(bpm), 2)
+            )  # fmt: skip

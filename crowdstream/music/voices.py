@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from crowdstream.music.library import Track
+from crowdstream.music.harmony import shifted
+from crowdstream.music.library import Section, Track
+from crowdstream.music.lines import on_line
 from crowdstream.music.orders import Order
 
 
@@ -30,6 +32,10 @@ class Plan:
     at_once: bool = False
     """The tempo steps at the bar line."""
 
+    def say(self, bar: int, event: str, why: str, **facts: object) -> None:
+        """Note a decision and its cause."""
+        self.said.append(Said(bar, event, why, facts))
+
 
 @dataclass(slots=True)
 class Voice:
@@ -47,19 +53,35 @@ class Voice:
     changed: list[int]
     """Bar of the timeline at which each stem last came or went."""
 
+    shift: int = 0
+    """Semitones that it is heard higher than it is."""
+
+    loops: int = 0
+    """How often a stretch of it was repeated because the floor should stay."""
+
+    @classmethod
+    def silent(cls, deck: int, track: Track, bar: int, track_bar: int, shift: int = 0) -> Voice:
+        """A track that comes in at a bar line, none of its stems heard yet."""
+        return cls(deck, track, track_bar - bar, bar, [False] * 4, [bar] * 4, shift)
+
     def bar(self, bar: int) -> int:
         """Bar of the track at a bar of the timeline."""
         return bar + self.offset
 
+    def section(self, bar: int) -> Section:
+        """Section of the track at a bar of the timeline."""
+        return self.track.section_at(bar + self.offset)
 
-@dataclass(slots=True)
-class Handover:
-    """A transition under way."""
+    def on_line(self, bar: int) -> bool:
+        """Whether a phrase of the track begins at a bar of the timeline."""
+        return on_line(self.track, bar + self.offset)
 
-    incoming: Voice
-    begin: int
-    swap: int
-    """Bar of the timeline at which the bass changes hands."""
+    @property
+    def track_is_whole(self) -> bool:
+        """The track was never separated: all of it is heard where the drums would be."""
+        return len(self.track.files) == 1
 
-    end: int
-    to_drop: bool
+    @property
+    def key(self) -> str:
+        """The key that is heard."""
+        return shifted(self.track.key, self.shift)

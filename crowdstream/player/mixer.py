@@ -17,7 +17,17 @@ import numpy as np
 from crowdstream.dsp import fades, limiter
 from crowdstream.dsp.limiter import Limiter
 from crowdstream.dsp.loudness import ShortTerm
-from crowdstream.music.conductor import PHRASE, Conductor, Fade, Jump, Rules, Start, Stop
+from crowdstream.music.conductor import (
+    PHRASE,
+    Conductor,
+    Fade,
+    Heard,
+    Jump,
+    Order,
+    Rules,
+    Start,
+    Stop,
+)
 from crowdstream.music.timeline import BEATS_PER_BAR, QUANTUM, Timeline
 from crowdstream.packets import DeckState, Mix, Playing, ShowEvent
 from crowdstream.player.deck import Deck
@@ -50,6 +60,7 @@ class Mixer:
         seed: int = 0,
         rules: Rules = Rules(),  # noqa: B008  frozen
         start: float = 0.0,
+        history: Sequence[Heard] = (),
     ) -> None:
         """Ready to render; nothing is loaded yet.
 
@@ -61,6 +72,7 @@ class Mixer:
             seed: of everything that is left to chance.
             rules: how the music may be moved.
             start: seconds on the clock of the packets at sample 0, for the events.
+            history: what was heard tonight before, the oldest first.
 
         Raises:
             ConfigError: no tracks.
@@ -69,7 +81,7 @@ class Mixer:
         self.position = 0
         """Samples rendered."""
 
-        self.conductor = Conductor(tracks, rules, seed=seed)
+        self.conductor = Conductor(tracks, rules, seed=seed, history=history)
         self.timeline = Timeline(rate, self.conductor.first_bpm, first_sample=limiter.DELAY)
         self._rules = rules
         self._load = load
@@ -166,6 +178,7 @@ class Mixer:
             changed = True
         if changed:
             self._set_levels()
+            self._carry_out(conductor.gesture(self.timeline.beat), self.timeline.beat)
 
     def _set_levels(self) -> None:
         levels = self.conductor.levels()
@@ -189,7 +202,12 @@ class Mixer:
         plan = conductor.plan(bar, bpm=self.timeline.bpm_at_bar_end, ready=ready)
         self._set_levels()
         self.timeline.steer(plan.bpm, at_once=plan.at_once)
-        for order in plan.orders:
+        self._carry_out(plan.orders, now)
+        for said in plan.said:
+            self._said.append((said.bar * BEATS_PER_BAR, said.event, said.why, said.facts))
+
+    def _carry_out(self, orders: Sequence[Order], now: float) -> None:
+        for order in orders:
             deck = self._decks[order.deck]
             if isinstance(order, Start):
                 deck.load(order.track, self._stems_of(order.track), order.offset * BEATS_PER_BAR)
@@ -200,8 +218,6 @@ class Mixer:
                 deck.jump(order.offset * BEATS_PER_BAR, order.beat)
             elif isinstance(order, Stop):
                 deck.stops_at = order.beat
-        for said in plan.said:
-            self._said.append((said.bar * BEATS_PER_BAR, said.event, said.why, said.facts))
 
     def _stems_of(self, track: Track) -> NDArray[np.int16]:
         """From the standby, or, for a track that goes round, from the deck that plays it."""
