@@ -35,6 +35,7 @@ import numpy as np
 from crowdstream.errors import CrowdstreamError, DeviceError, MediaError
 from crowdstream.packets import Mix
 from crowdstream.player.card import Card
+from crowdstream.player.facts import mix_of
 from crowdstream.player.heard import HeardClock
 from crowdstream.player.mixer import QUANTUM, Mixer, Rules
 from crowdstream.player.output import BlockCutter, Output, OutputSettings
@@ -299,7 +300,7 @@ class _Player:
         return failed is not None
 
     def _take(self, facts: Any) -> None:
-        mix = Mix(**{**facts, "gains": tuple(facts["gains"])})
+        mix = mix_of(facts)
         self._wishes.append((max(0, int(self._clock.heard_at(mix.at))), mix))
 
     def _tell(self, teller: _Teller, now: float) -> None:
