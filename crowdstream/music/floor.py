@@ -52,7 +52,11 @@ class Floor:
         self.cooled = False
         """It has fallen for so long, or is so empty, that it is not followed any further."""
 
+        self.cooled_at = 0
+        """Bars that had been counted when it cooled."""
+
         self.why_cooled = ""
+        self._bars = -1
         self._drives: deque[float] = deque(maxlen=REMEMBERED_BARS)
         self._people: deque[int | None] = deque(maxlen=REMEMBERED_BARS)
         self._not_high = 0
@@ -62,6 +66,7 @@ class Floor:
 
     def follow(self, wish: Mix, programme_drive: float) -> None:
         """The floor at the next bar line."""
+        self._bars += 1
         self.programme = programme_drive
         self.drive = wish.drive
         self._drives.append(wish.drive)
@@ -103,6 +108,11 @@ class Floor:
             return False
         return min(drives) - drive > by or max(drives) - drive < -by
 
+    @property
+    def empty(self) -> bool:
+        """Nobody is there, now and a bar ago."""
+        return len(self._people) >= 2 and self._people[-1] == self._people[-2] == 0
+
     def people_left(self) -> bool:
         """Whether half of those who were there are gone, now and a bar ago."""
         seen = [people for people in self._people if people is not None]
@@ -138,9 +148,8 @@ class Floor:
             self._top, self._low, self._falling = level, level, 0  # it comes up again
         self._top = max(self._top, level)
         self._falling = self._falling + 1 if below or level < self._top - FALL else 0
-        empty = len(self._people) >= 2 and self._people[-1] == self._people[-2] == 0
-        if below and not self.cooled and (empty or self._falling >= COOLING_BARS):
-            self.cooled = True
-            self.why_cooled = "the floor is empty" if empty else (
+        if below and not self.cooled and (self.empty or self._falling >= COOLING_BARS):
+            self.cooled, self.cooled_at = True, self._bars
+            self.why_cooled = "the floor is empty" if self.empty else (
                 f"energy has been falling for {COOLING_BARS} bars"
             )  # fmt: skip

@@ -43,12 +43,14 @@ def phrase_lines(track: Track, *, tail_bars: int) -> list[int]:
 
 
 def leave_lines(track: Track, *, tail_bars: int) -> list[int]:
-    """Phrase lines from which on a phrase lies in sections that may be left."""
+    """Phrase lines from which on a whole phrase lies in sections that may be left."""
     every = phrase_lines(track, tail_bars=tail_bars)
     good = [
         line
         for line in every
-        if track.section_at(line).name != "intro" and all_in(track, line, PHRASE, OPEN)
+        if track.section_at(line).name != "intro"
+        and all_in(track, line, PHRASE, OPEN)
+        and (on_line(track, line + PHRASE) or line + PHRASE == track.bars)
     ]
     return good or every
 
