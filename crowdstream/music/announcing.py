@@ -73,8 +73,11 @@ class Announcing:
             why = f"{floor.why_cooled}; the programme has {desk.listening.programme_drive:.2f}"
             plan.say(bar, "programme", why)
         self._cooled = floor.cooled
-        held = state.startswith("hold") and (newest.hold or newest.drive < wish.drive - 0.1)
-        if held and not self._held:
-            why = f"drive {wish.drive:.2f} to {newest.drive:.2f} before the drop"
-            plan.say(bar, "hold", "a person asked" if newest.hold else why)
-        self._held = held
+        if not state.startswith("hold"):
+            self._held = False
+        elif not self._held:
+            falls = newest.drive < wish.drive - 0.1 and not floor.cooled
+            self._held = newest.hold or falls
+            if self._held:
+                why = f"drive {wish.drive:.2f} to {newest.drive:.2f} before the drop"
+                plan.say(bar, "hold", "a person asked" if newest.hold else why)

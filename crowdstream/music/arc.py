@@ -13,8 +13,11 @@ from crowdstream.music.rules import BASS, OTHER, PHRASE, VOCALS
 
 Phase = Literal["groove", "lift", "tension", "drop", "rest"]
 
-PEAK_REST_BARS: Final = 48
-"""From one tension to the next, and from a drop to the next tension, at least."""
+TENSION_REST_BARS: Final = 64
+"""From one tension to the next, at least: what comes with every track is none."""
+
+DROP_REST_BARS: Final = 32
+"""From a drop to the next tension, at least."""
 
 DROP_BARS: Final = 16
 """So much of a drop is heard before the track is left."""
@@ -52,6 +55,9 @@ class Line(NamedTuple):
     bass_free: bool
     """The bass is there, has been for a phrase, and may go for one."""
 
+    leaves_next: bool
+    """The track is left on the next line."""
+
     drop_from: float
 
 
@@ -65,6 +71,7 @@ class Arc:
         self.ours = False
         """The phase is made of stems, not by the track itself."""
 
+        self._tense_at = -TENSION_REST_BARS
         self.dropped_at = 0
         """Bar of the newest drop, or of the beginning."""
 
@@ -96,6 +103,8 @@ class Arc:
             self.dropped_at = line.bar
         if phase == "rest":
             floor.rested()
+        if phase == "tension" and ours:
+            self._tense_at = line.bar
         if (phase, ours) == before:
             return None
         self.phase, self.ours, self.since = phase, ours, line.bar
@@ -115,9 +124,14 @@ class Arc:
             return "groove", True, "the rest is over"
         drop_comes = line.own_drop is not None and line.own_drop <= OWN_DROP_BARS
         if line.bass_free and not drop_comes and not floor.cooled:
-            if floor.needs_rest():
+            if floor.needs_rest() and line.bar - self.dropped_at >= DROP_BARS:
                 return "rest", True, f"{HIGH_BARS} bars above {HIGH:g}"
-            rested = line.bar - self.dropped_at >= PEAK_REST_BARS
+            # Before the next track the drop is that track's, and may come sooner.
+            since_drop = PHRASE if line.leaves_next else DROP_REST_BARS
+            rested = (
+                line.bar - self.dropped_at >= since_drop
+                and line.bar - self._tense_at >= TENSION_REST_BARS
+            )
             wild = floor.mean() >= line.drop_from and floor.heading() >= line.drop_from
             if rested and wild and floor.rise() > -LIFT / 2:
                 return "tension", True, f"drive {floor.mean():.2f}; eight bars without the bass"

@@ -41,6 +41,7 @@ class Arranging:
             section_began=section.bar - voice.offset,
             own_drop=None if drop is None else drop - here,
             bass_free=self._bass_is_free(voice, bar),
+            leaves_next=desk.leave_bar == bar + PHRASE,
             drop_from=desk.rules.drop_from,
         )
         why = arc.turn(line, desk.floor)
@@ -50,7 +51,8 @@ class Arranging:
     def _bass_is_free(self, voice: Voice, bar: int) -> bool:
         """Whether the bass may go here and come back on the next line, whatever happens."""
         desk, here = self._desk, voice.bar(bar)
-        leaves = desk.leave_bar is not None and desk.leave_bar <= bar + PHRASE
+        # On the next line the next track may bring it back, sooner it may not be left.
+        leaves = desk.leave_bar is not None and desk.leave_bar < bar + PHRASE
         stayed = bar - voice.changed[BASS] >= max(PHRASE, desk.rules.min_stay_bars)
         return (
             voice.on[BASS] and stayed and not leaves
@@ -107,8 +109,11 @@ class Arranging:
 
     # ---- elsewhere in the same track -------------------------------------------------------
 
-    def lift(self, voice: Voice, bar: int, plan: Plan) -> bool:
-        """The floor has come up by itself: on the next phrase line it gets this track's drop."""
+    def lift(self, voice: Voice, bar: int, plan: Plan, *, within: int = PHRASE) -> bool:
+        """The floor has come up by itself: on the next phrase line it gets this track's drop.
+
+        It came up `within` so many bars.
+        """
         desk = self._desk
         floor, listening = desk.floor, desk.listening
         if not voice.on_line(bar) or listening.commanded or listening.skip_asked:
@@ -119,14 +124,14 @@ class Arranging:
         if drop is None or voice.section(bar).name not in ("groove", "outro"):
             return False
         # Two thirds of a strong change within one phrase is a floor that comes up by itself.
-        if floor.rise() < desk.rules.strong_change * 2 / 3:
+        if floor.rise(within) < desk.rules.strong_change * 2 / 3:
             return False
         if floor.heading() < desk.rules.drop_from - 0.1:
             return False
         self._lifted_at = bar
         desk.go_to(voice, bar, drop.bar, plan)
         desk.arc.dropped(bar)
-        why = f"drive {floor.ago(PHRASE):.2f} to {floor.drive:.2f}; 8-bar line"
+        why = f"drive {floor.ago(within):.2f} to {floor.drive:.2f}; 8-bar line"
         plan.say(bar, "drop", why, track=voice.track.id, to_bar=drop.bar)
         self.rearrange(voice, bar, plan)
         return True

@@ -20,7 +20,7 @@ FALLING: Final = 0.2
 
 def chosen_style(
     wanted: Style | Literal["auto"], voice: Voice, track: Track, bar: int, floor: Floor, *,
-    in_key: bool, met: bool, to_drop: bool, skip: bool, drop_from: float,
+    in_key: bool, met: bool, to_drop: bool, tense: bool, skip: bool, drop_from: float,
 ) -> tuple[Style, str]:  # fmt: skip
     """The style of a transition that begins at `bar`, and why.
 
@@ -33,6 +33,7 @@ def chosen_style(
         in_key: whether what has a key may be heard of both.
         met: whether both can be heard at the tempo of now.
         to_drop: the next track should come in by its drop.
+        tense: the bass has been away, and is due on this line.
         skip: a person asked for it.
         drop_from: the drive from which on drops are wanted.
     """
@@ -45,6 +46,8 @@ def chosen_style(
         return "cut", "the track is at its end"
     if wanted != "auto":
         return _possible(wanted, voice, track, bar, in_key=in_key)
+    if to_drop and tense:
+        return "cut", "eight bars without the bass: into the drop"
     whole = voice.track_is_whole or len(track.files) == 1
     if to_drop and floor.rise() >= RISING and entry(track, to_drop=True, lead=0):
         return "cut", f"drive {floor.ago(PHRASE):.2f} to {floor.drive:.2f}: into the drop"

@@ -43,12 +43,16 @@ def phrase_lines(track: Track, *, tail_bars: int) -> list[int]:
 
 
 def leave_lines(track: Track, *, tail_bars: int) -> list[int]:
-    """Phrase lines from which on a whole phrase lies in sections that may be left."""
+    """Phrase lines from which on a whole phrase lies in sections that may be left.
+
+    Not the line of a drop itself: what was promised is heard first.
+    """
     every = phrase_lines(track, tail_bars=tail_bars)
     good = [
         line
         for line in every
         if track.section_at(line).name != "intro"
+        and (track.section_at(line).name, track.section_at(line).bar) != ("drop", line)
         and all_in(track, line, PHRASE, OPEN)
         and (on_line(track, line + PHRASE) or line + PHRASE == track.bars)
     ]

@@ -86,21 +86,28 @@ class Listening:
             self.wish = replace(new, gains=FULL_GROOVE)
         elif new.hold:
             self.wish = replace(self.wish, hold=True, skip=new.skip)
-        elif protected:
-            was = self.wish
-            self.wish = replace(
-                new, drive=max(was.drive, new.drive), bpm=max(was.bpm, new.bpm),
-                gains=_more_of(was.gains, new.gains),
-            )  # fmt: skip
-        elif cooled:
-            drive = self.programme_drive
-            least = new.programme_gains or FULL_GROOVE
-            self.wish = replace(
-                new, drive=max(drive, new.drive), bpm=self.programme_bpm,
-                gains=_more_of(least, new.gains),
-            )  # fmt: skip
         else:
-            self.wish = new
+            wish = self._with_programme(new) if cooled else new
+            self.wish = _no_less(self.wish, wish) if protected else wish
+
+    def _with_programme(self, new: Mix) -> Mix:
+        """A floor that has cooled for long gets the programme's intensity, at its tempo."""
+        return replace(
+            new,
+            drive=max(self.programme_drive, new.drive),
+            bpm=self.programme_bpm,
+            gains=_more_of(new.programme_gains or FULL_GROOVE, new.gains),
+        )
+
+
+def _no_less(was: Mix, new: Mix) -> Mix:
+    """The new wish, with nothing less than there was."""
+    return replace(
+        new,
+        drive=max(was.drive, new.drive),
+        bpm=max(was.bpm, new.bpm),
+        gains=_more_of(was.gains, new.gains),
+    )
 
 
 def _more_of(one: Gains, other: Gains) -> Gains:

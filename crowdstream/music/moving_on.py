@@ -132,7 +132,8 @@ class MovingOn:
         to_drop = min(floor.heading(), floor.drive) >= rules.drop_from and not floor.cooled
         style, why_style = chosen_style(
             rules.style, voice, track, bar, floor, in_key=choice.in_key, met=met,
-            to_drop=to_drop, skip=desk.listening.skip_asked, drop_from=rules.drop_from,
+            to_drop=to_drop, tense=desk.arc.drop_bar() == bar,
+            skip=desk.listening.skip_asked, drop_from=rules.drop_from,
         )  # fmt: skip
         lead, total = lengths(style, rules.overlap_at(bpm), voice.track.bars - voice.bar(bar))
         start = min(entry(track, to_drop=to_drop, lead=lead), max(track.bars - PHRASE, 0))
@@ -187,5 +188,9 @@ class MovingOn:
             desk.go_to(incoming, bar, entry(incoming.track, to_drop=False, lead=0), plan)
         if bar == transition.end:
             desk.now_playing(incoming)
+            if transition.end > transition.begin:
+                # A floor that came up meanwhile has waited long enough.
+                waited = bar - transition.begin + PHRASE
+                self._arranging.lift(incoming, bar, plan, within=waited)
         elif bar > transition.swap:
             self._arranging.rearrange(incoming, bar, plan, may_come=(VOCALS,))
