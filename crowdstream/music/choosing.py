@@ -31,6 +31,7 @@ FASTEST_GRID: Final = 200.0
 
 # What counts against a track, in BPM that another may be further away.
 KEY_COST: Final = 4.0
+STRETCH_COST: Final = 0.2
 ENERGY_COST: Final = 8.0
 WEARY_COST: Final = 5.0
 SHIFT_COST: Final = 1.0
@@ -161,6 +162,7 @@ class Choosing:
     ) -> float:
         rules = self._rules
         cost = abs(within(wanted, [track], rules.leash) - wanted)
+        cost += STRETCH_COST * abs(track.bpm - wanted)
         meet = shared([now.track, track], rules.leash)
         if meet is not None:
             reach = bars * (rules.slope_down if wanted < bpm else rules.slope_up)

@@ -193,6 +193,9 @@ class Conductor:
         elif bar > voice.since:
             self._play_on(voice, bar, bpm, ready, plan)
         desk.note_knobs(plan.orders)
+        if self._gestures.told:
+            plan.say(bar, "gesture", f"{self._gestures.told}: drive {self.wish.drive:.2f}")
+            self._gestures.told = ""
         self._announcing.say(bar, plan, state=self.state, drop_due=drop_due)
         if not plan.at_once:
             self._steer(bar, bpm, plan)

@@ -21,12 +21,20 @@ BEATS: Final = 2.0
 """From one gesture to the next, at least."""
 
 
+TOLD_STEP: Final = 0.08
+TOLD_BEATS: Final = 32.0
+"""What is told of gestures, and how often at most: they are many and small."""
+
+
 class Gestures:
     """Moves the high band of a deck with the drive."""
 
     def __init__(self) -> None:
         """Nothing was moved yet."""
         self._moved_at = -BEATS
+        self._told_at = -TOLD_BEATS
+        self.told = ""
+        """The newest that is worth a word, until it is taken."""
 
     def move(self, deck: int, now: float, share: float, beat: float) -> list[Order]:
         """The orders at a beat of the timeline, none where there is nothing to hear.
@@ -41,4 +49,7 @@ class Gestures:
         if beat < self._moved_at + BEATS or abs(to - now) < (LEAST_STEP if to < 1.0 else 1e-3):
             return []
         self._moved_at = beat
+        if abs(to - now) >= TOLD_STEP and beat >= self._told_at + TOLD_BEATS:
+            self._told_at = beat
+            self.told = "the hats open" if to > now else "the hats close"
         return [Sweep(deck, "high", to, beat, beat + 1.0)]
