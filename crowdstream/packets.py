@@ -404,6 +404,12 @@ class Playing(Packet):
     events: tuple[ShowEvent, ...] = ()
     """Decisions since the last Playing."""
 
+    limiter_db: float = 0.0
+    """The most that the limiter took away since the last Playing; 0 or less."""
+
+    stretch: str = ""
+    """How tracks are brought to the tempo: `rubberband` (in their key) or `varispeed`."""
+
     def bar_phase(self) -> float:
         """0 to 1 within the bar."""
         return (self.beat / 4.0) % 1.0

@@ -87,7 +87,7 @@ OF_OTHERS: Final[dict[str, str]] = {
     "log": "structlog",
     "dsp": "numba",
     "music": "pyloudnorm soundfile soxr",
-    "player": "numba pydantic sounddevice",
+    "player": "numba pydantic pylibrb sounddevice",
     "vision": "PIL cv2 numba onnxruntime openvino",
     "offline": "cv2 matplotlib psutil pyloudnorm soundfile soxr",
     "commands": "pydantic",

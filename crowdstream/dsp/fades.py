@@ -76,6 +76,15 @@ def follow(
         gains[stem] = switch * levels[stem] * scale
 
 
+@njit("void(float64, float64[:,::1], float64[::1])", cache=True, nogil=True)
+def fade_all(beat: float, fades: NDArray[np.float64], factors: NDArray[np.float64]) -> None:
+    """The factor of every row of a table of fades at `beat`. Realtime-safe: yes"""
+    for row in range(fades.shape[0]):
+        factors[row] = fade(
+            beat, fades[row, 0], fades[row, 1], fades[row, 2], fades[row, 3], fades[row, 4]
+        )
+
+
 def constant_fades(stems: int, factor: float = 0.0) -> NDArray[np.float64]:
     """A table of fades that hold still."""
     table = np.zeros((stems, 5))

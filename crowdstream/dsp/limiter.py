@@ -116,7 +116,7 @@ class Limiter:
         self._past = np.zeros((_RING, 2), np.float32)
         self._needed = np.ones(_RING)
         self._held = np.ones(_RING)
-        self._between = _points_between()
+        self._between = points_between()
         self._state = np.array([1.0, 1.0e9, 1.0])
         self._head = _RING
 
@@ -136,7 +136,7 @@ class Limiter:
         )  # fmt: skip
 
 
-def _points_between() -> NDArray[np.float64]:
+def points_between() -> NDArray[np.float64]:
     """Windowed sinc for the points a quarter, a half and three quarters past a sample."""
     taps = np.arange(TAPS) - (TAPS // 2 - 1)
     table = np.empty((PHASES, TAPS))

@@ -30,16 +30,18 @@ from crowdstream.music.library import Track
 from crowdstream.music.lines import beat_of, entry
 from crowdstream.music.listening import Listening
 from crowdstream.music.moving_on import MovingOn
-from crowdstream.music.orders import Fade, Jump, Order, Start, Stop, Sweep
+from crowdstream.music.orders import Fade, Jump, Knob, Law, Order, Start, Stop, Sweep
 from crowdstream.music.rules import PHRASE, Rules
 from crowdstream.music.staying import Loop
 from crowdstream.music.steering import Steering, within
 from crowdstream.music.transitions import FLAT, Transition
-from crowdstream.music.voices import Plan, Voice
+from crowdstream.music.voices import Plan, Said, Voice
 from crowdstream.packets import Gains, Mix
 
+# The orders are imported from here by name as well.
 __all__ = [
-    "PHRASE", "Conductor", "Fade", "Heard", "Jump", "Order", "Rules", "Start", "Stop", "Sweep",
+    "PHRASE", "Conductor", "Fade", "Heard", "Jump", "Knob", "Law", "Order", "Plan", "Rules",
+    "Said", "Start", "Stop", "Sweep", "Voice",
 ]  # fmt: skip
 
 

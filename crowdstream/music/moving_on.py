@@ -129,10 +129,14 @@ class MovingOn:
         """Begin a transition at this line."""
         desk = self._desk
         rules, floor, track = desk.rules, desk.floor, choice.track
-        to_drop = min(floor.heading(), floor.drive) >= rules.drop_from and not floor.cooled
+        tense = desk.arc.drop_bar() == bar
+        # A drop that was promised comes, also for a floor that has thought better of it.
+        to_drop = tense or (
+            min(floor.heading(), floor.drive) >= rules.drop_from and not floor.cooled
+        )
         style, why_style = chosen_style(
             rules.style, voice, track, bar, floor, in_key=choice.in_key, met=met,
-            to_drop=to_drop, tense=desk.arc.drop_bar() == bar,
+            to_drop=to_drop, tense=tense,
             skip=desk.listening.skip_asked, drop_from=rules.drop_from,
         )  # fmt: skip
         lead, total = lengths(style, rules.overlap_at(bpm), voice.track.bars - voice.bar(bar))

@@ -91,6 +91,21 @@ class Timeline:
             self._beats[last] + (self._position - self._samples[last]) * (bpm / (60.0 * self.rate))
         )
 
+    def look_ahead(self, beats: NDArray[np.float64]) -> None:
+        """The beats at the ends of the next quanta, as many as there is room for.
+
+        True as long as nobody steers anew in time for the bar line that they may lie behind.
+        Realtime-safe: yes
+        """
+        beat, bar, start, to = self.beat, self._bar, self._from, self._to
+        per_bpm = QUANTUM / (60.0 * self.rate)
+        for quantum in range(len(beats)):
+            if int(beat // BEATS_PER_BAR) > bar:
+                bar += 1
+                start, to = (to if self._step is None else self._step), self._after
+            beat += (start + (to - start) * (beat / BEATS_PER_BAR - bar)) * per_bpm
+            beats[quantum] = beat
+
     def _forget(self) -> None:
         """Drop the older half of the past."""
         half = _HISTORY // 2

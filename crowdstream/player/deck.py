@@ -1,102 +1,93 @@
-"""One deck: a track's four stems, locked to the musical timeline.
+"""One deck: a track's four stems, locked to the musical timeline, and the knobs of a DJ's mixer.
 
-The deck has no position of its own. Where it reads follows from the beat of the timeline, once
-for the beginning and once for the end of each quantum; so it cannot drift, and two decks whose
-downbeats were put together stay together. Tempo is varispeed: the pitch moves with it.
+The deck has no position of its own. Where its track should be heard follows from the beats of the
+timeline, so two decks whose downbeats were put together stay together. It plays in its own key,
+stretched, or where that cannot be (or is not wanted) as a record would: faster is higher.
+
+    track -> stretch -> gain of each stem -> sum -> bands -> filters -> gain -> out
+                                                                     echo -> out
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
-from numba import njit, types
+from numba import njit
 
 from crowdstream.dsp import fades
+from crowdstream.dsp.echo import Echo
+from crowdstream.dsp.eq import FLAT, Tone
+from crowdstream.music.timeline import QUANTUM
+from crowdstream.player import stretch
+from crowdstream.player.source import CHANNELS, STEM_COUNT, TAPS, read, sinc_table
+from crowdstream.player.stretch import AHEAD_QUANTA, JUMP_SECONDS, NO_JUMP, Stretcher
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crowdstream.music.library import Track
 
-STEM_COUNT: Final = 4
+Engine = Literal["rubberband", "varispeed"]
 
-TAPS: Final = 32
-"""Source samples that make one heard sample."""
+KNOBS: Final = ("low", "mid", "high", "lowpass", "highpass", "echo", "gain")
+"""Rows of a deck's table of knobs; the first five are those of `dsp.eq`."""
 
-STEPS: Final = 512
-"""Places between two source samples for which the taps are known; between them straight lines."""
-
-_CUTOFF: Final = 0.93
-"""Of half the rate. Above lies what a faster tempo would fold back."""
-
-_KAISER: Final = 8.0
+ECHO: Final = KNOBS.index("echo")
+GAIN: Final = KNOBS.index("gain")
+_AT_REST: Final = (*FLAT, 0.0, 1.0)
 
 LOUDEST_BOOST_DB: Final = 6.0
 """A very quiet track is not raised further: what it has of noise would come up with it."""
 
-# Memory of the loader may be mapped read-only; both kinds of array go through this signature.
-_STEMS = types.Array(types.int16, 3, "C", readonly=True)
-_RENDER = types.void(
-    _STEMS, types.float64, types.float64, types.float32[:, ::1], types.float32[::1],
-    types.float64[::1], types.float64[::1], types.float32[:, ::1],
-)  # fmt: skip
+_LOST_SECONDS: Final = 0.05
+"""A track that is heard so far from its place is begun anew there."""
 
 
-@njit(_RENDER, cache=True, nogil=True)
-def _play(
-    stems: NDArray[np.int16],
-    position: float,
-    step: float,
-    table: NDArray[np.float32],
-    taps: NDArray[np.float32],
+@njit(
+    "void(float32[:,::1], int64, float64[::1], float64[::1], float32[:,::1])",
+    cache=True,
+    nogil=True,
+)
+def _sum(
+    stems: NDArray[np.float32],
+    column: int,
     before: NDArray[np.float64],
     after: NDArray[np.float64],
     out: NDArray[np.float32],
 ) -> None:
-    """Add a quantum of a track to `out`. Realtime-safe: yes
+    """The stems as one sound, from `column` on. Realtime-safe: yes
 
-    Reads at `position` and `step` further for each sample; the gain of each stem goes in a
-    straight line from `before` to `after`. Outside the files there is silence.
+    The gain of each goes in a straight line from `before` to `after`.
     """
     samples = out.shape[0]
-    length = stems.shape[1]
     for i in range(samples):
-        at = position + step * i
-        whole = int(np.floor(at))
-        first = whole - TAPS // 2 + 1
-        if first < -TAPS or first >= length:
+        out[i, 0] = out[i, 1] = np.float32(0.0)
+    for stem in range(STEM_COUNT):
+        if before[stem] == 0.0 and after[stem] == 0.0:
             continue
-        place = (at - whole) * STEPS
-        row = int(place)
-        share = np.float32(place - row)
-        for tap in range(TAPS):
-            taps[tap] = table[row, tap] + share * (table[row + 1, tap] - table[row, tap])
-        begin = max(0, -first)
-        end = min(TAPS, length - first)
-        for stem in range(STEM_COUNT):
-            if before[stem] == 0.0 and after[stem] == 0.0:
-                continue
-            left = np.float32(0.0)
-            right = np.float32(0.0)
-            if end - begin == TAPS:
-                for tap in range(TAPS):
-                    left += taps[tap] * np.float32(stems[stem, first + tap, 0])
-                    right += taps[tap] * np.float32(stems[stem, first + tap, 1])
-            else:
-                for tap in range(begin, end):
-                    left += taps[tap] * np.float32(stems[stem, first + tap, 0])
-                    right += taps[tap] * np.float32(stems[stem, first + tap, 1])
-            gain = np.float32(before[stem] + (after[stem] - before[stem]) * ((i + 1) / samples))
-            out[i, 0] += gain * left
-            out[i, 1] += gain * right
+        step = (after[stem] - before[stem]) / samples
+        for i in range(samples):
+            gain = np.float32(before[stem] + step * (i + 1))
+            out[i, 0] += gain * stems[2 * stem, column + i]
+            out[i, 1] += gain * stems[2 * stem + 1, column + i]
 
 
 class Deck:
     """Plays one track at a time."""
 
-    def __init__(self, rate: int, target_lufs: float) -> None:
-        """Empty. All memory for playing is taken here."""
+    def __init__(
+        self, rate: int, target_lufs: float, *, engine: Engine = "rubberband",
+        ceiling_db: float = -1.0,
+    ) -> None:  # fmt: skip
+        """Empty. All memory for playing is taken here.
+
+        Args:
+            rate: samples a second.
+            target_lufs: the loudness that every track is brought to.
+            engine: how the tempo is changed; without Rubber Band always `varispeed`.
+            ceiling_db: no track is raised above this true peak, where its own is known.
+        """
         self.track: Track | None = None
         self.stems: NDArray[np.int16] | None = None
         self.offset = 0.0
@@ -109,86 +100,214 @@ class Deck:
         self.gains = np.zeros(STEM_COUNT)
         """What is heard of each stem at the end of the last quantum, without the track's gain."""
 
+        self.knobs = fades.constant_fades(len(KNOBS))
         self.stops_at = fades.NEVER
         """Beat of the timeline at which the deck is empty again."""
 
-        self._jump_at, self._jump_to = -fades.NEVER, 0.0
-        self._silent = np.zeros(STEM_COUNT)
+        self.engine: Engine = engine if stretch.HERE else "varispeed"
+        self._stretcher = Stretcher(rate) if self.engine == "rubberband" else None
+        self._begins = False
+        """The track was loaded and nothing of it was played."""
+
         self._rate = rate
         self._target_lufs = target_lufs
+        self._ceiling_db = ceiling_db
         self._levels = np.ones(STEM_COUNT)
         self._before = np.zeros(STEM_COUNT)
         self._after = np.zeros(STEM_COUNT)
+        self._knobs_before = np.array(_AT_REST)
+        self._knobs_after = np.array(_AT_REST)
         self._scale = 1.0
         self._first = 0.0
         self._per_beat = 1.0
-        self._table = _sinc_table()
+        self._read_offset = 0.0
+        """`offset` as it is for what is read from the track: ahead of what is heard."""
+
+        self._jump_at = -fades.NEVER
+        self._jump_to = 0.0
+        self._step = 1.0
+        self._places = np.zeros(AHEAD_QUANTA + 1)
+        self._tone = Tone(rate)
+        self._echo = Echo(rate)
+        self._sound = np.zeros((QUANTUM, 2), np.float32)
+        self._rows = np.zeros((CHANNELS, QUANTUM), np.float32)
+        self._audible = np.zeros(STEM_COUNT, np.bool_)
+        self._table = sinc_table()
         self._taps = np.zeros(TAPS, np.float32)
 
-    def load(self, track: Track, stems: NDArray[np.int16], offset: float) -> None:
-        """Take a track, all stems silent; beat b of the timeline is its beat `b + offset`."""
+    def load(
+        self, track: Track, stems: NDArray[np.int16], offset: float, *, shift: float = 0.0,
+        true_peak_db: float | None = None,
+    ) -> None:  # fmt: skip
+        """Take a track, all stems silent; beat b of the timeline is its beat `b + offset`.
+
+        Args:
+            track: what it is.
+            stems: how it sounds, shape (4, samples, 2).
+            offset: in beats.
+            shift: semitones up; `varispeed` leaves it out.
+            true_peak_db: of all its stems together, when it is known and `track` does not say.
+        """
         self.track, self.stems, self.offset = track, stems, offset
+        self._read_offset = offset
         self._first = track.first_beat_seconds * self._rate
         self._per_beat = 60.0 / track.bpm * self._rate
         trim_db = min(self._target_lufs - track.loudness_lufs, LOUDEST_BOOST_DB)
+        if true_peak_db is not None:
+            trim_db = min(trim_db, self._ceiling_db - true_peak_db)
         self._scale = float(10.0 ** (trim_db / 20.0))
         self.fades[:] = fades.constant_fades(STEM_COUNT)
         self._levels[:] = self.wanted
         self.gains[:] = self._before[:] = self._after[:] = 0.0
-        self.stops_at = -fades.NEVER
-        self._jump_at = -fades.NEVER
-
-    def jump(self, offset: float, beat: float) -> None:
-        """From `beat` of the timeline on read elsewhere: its beat b is the track's `b + offset`."""
-        self._jump_to, self._jump_at = offset, beat
+        for knob, rest in enumerate(_AT_REST):
+            self.knobs[knob] = fades.constant_fades(1, rest)[0]
+            self._knobs_before[knob] = self._knobs_after[knob] = rest
+        self._tone.reset()
+        self.stops_at = self._jump_at = -fades.NEVER
+        self._step = 2.0 ** (shift / 12.0)
+        self._begins = True
 
     def empty(self) -> None:
-        """Let go of the track."""
+        """Let go of the track; its echo rings on."""
         self.track = self.stems = None
+        self.gains[:] = 0.0
 
     def fade(self, stem: int, to: float, start: float, end: float, law: int, now: float) -> None:
         """Move a stem to the factor `to` between two beats of the timeline.
 
         A fade that is still under way at `now` is taken over where it is, so nothing jumps.
         """
-        row = self.fades[stem]
-        if row[fades.END] > now:
-            start = min(start, now)
-        row[fades.FROM] = fades.fade(max(start, now), *row)
-        row[fades.START], row[fades.END] = max(start, now), max(end, now)
-        row[fades.TO], row[fades.LAW] = to, law
+        _move(self.fades[stem], to, start, end, law, now)
 
-    def render(self, begin: float, end: float, most_db: float, out: NDArray[np.float32]) -> None:
-        """Add the quantum between two beats of the timeline to `out`.
+    def sweep(self, knob: int, to: float, start: float, end: float, now: float) -> None:
+        """Move a knob, a row of KNOBS, between two beats of the timeline, as a fade does.
 
-        Levels move by at most `most_db`. Realtime-safe: yes
+        Of two decks that hand over a band, the factors add up to 1.
         """
-        if self.stems is None:
+        _move(self.knobs[knob], min(max(to, 0.0), 1.0), start, end, fades.GAIN, now)
+
+    def jump(self, offset: float, beat: float) -> None:
+        """From `beat` of the timeline on go on elsewhere: its beat b is the track's `b + offset`.
+
+        Should be told a tenth of a second before. Stems and knobs stay as they are.
+        """
+        self._jump_to, self._jump_at = offset, beat
+        if self._stretcher is not None and not self._begins:
+            self._stretcher.jump(*self._jump())
+
+    def _jump(self) -> tuple[float, float]:
+        """Where in the source something else is read, and how much further on."""
+        at = self._first + (self._jump_at + self._read_offset) * self._per_beat
+        return at, (self._jump_to - self._read_offset) * self._per_beat
+
+    def render(
+        self, begin: float, end: float, most_db: float, out: NDArray[np.float32],
+        ahead: NDArray[np.float64] | None = None,
+    ) -> None:  # fmt: skip
+        """Add the quantum between two beats of the timeline to `out`, shape (QUANTUM, 2).
+
+        Levels move by at most `most_db`. `ahead` are the beats at the ends of the AHEAD_QUANTA - 1
+        quanta after this one; without it the tempo is taken to stay as it is.
+        Realtime-safe: yes, as far as `Stretcher.play` is
+        """
+        stems = self.stems
+        per_beat = QUANTUM / (end - begin)
+        if stems is None:
+            if self._echo.rings:
+                self._sound.fill(0.0)
+                self._echo.repeat(self._sound, 0.0, 0.0, per_beat, out)
             return
-        self._before[:] = self._after
-        fades.follow(end, self.fades, self._levels, self.wanted, most_db, 1.0, self.gains)
-        np.multiply(self.gains, self._scale / 32768.0, out=self._after)
-        position = self._first + (begin + self.offset) * self._per_beat
-        step = (end - begin) * self._per_beat / out.shape[0]
+        self._move_gains(end, most_db)
+        rows, column = (
+            self._varispeed(stems, begin, end)
+            if self._stretcher is None
+            else self._stretched(self._stretcher, stems, begin, end, ahead)
+        )
+        _sum(rows, column, self._before, self._after, self._sound)
+        self._tone.shape(self._sound, self._knobs_before, self._knobs_after)
+        if self._knobs_before[GAIN] != 1.0 or self._knobs_after[GAIN] != 1.0:
+            _scale(self._sound, self._knobs_before[GAIN], self._knobs_after[GAIN])
+        np.add(out, self._sound, out=out)
+        self._echo.repeat(
+            self._sound, float(self._knobs_before[ECHO]), float(self._knobs_after[ECHO]),
+            per_beat, out,
+        )  # fmt: skip
         if end >= self._jump_at:
-            # One quantum of both places, the one going and the other coming.
-            _play(
-                self.stems, position, step, self._table, self._taps, self._before, self._silent, out
-            )
             self.offset, self._jump_at = self._jump_to, -fades.NEVER
-            self._before[:] = 0.0
-            position = self._first + (begin + self.offset) * self._per_beat
-        _play(self.stems, position, step, self._table, self._taps, self._before, self._after, out)
         if end >= self.stops_at:
             self.empty()
 
+    def _move_gains(self, end: float, most_db: float) -> None:
+        """Stems and knobs as they are at `end`."""
+        self._before[:] = self._after
+        fades.follow(end, self.fades, self._levels, self.wanted, most_db, 1.0, self.gains)
+        np.multiply(self.gains, self._scale, out=self._after)
+        self._knobs_before[:] = self._knobs_after
+        fades.fade_all(end, self.knobs, self._knobs_after)
+        # What is told of a stem is what is heard of it.
+        np.multiply(self.gains, self._knobs_after[GAIN], out=self.gains)
 
-def _sinc_table() -> NDArray[np.float32]:
-    """Shape (STEPS + 1, TAPS): a Kaiser-windowed sinc for each place between two samples."""
-    place = np.arange(STEPS + 1)[:, np.newaxis] / STEPS
-    x = np.arange(TAPS)[np.newaxis, :] - (TAPS // 2 - 1) - place
-    window = np.i0(_KAISER * np.sqrt(np.clip(1.0 - (x / (TAPS // 2)) ** 2, 0.0, 1.0)))
-    table = _CUTOFF * np.sinc(_CUTOFF * x) * window
-    # Each row has the same sum, so a steady sound does not tremble as the place wanders.
-    table /= table.sum(axis=1, keepdims=True)
-    return np.ascontiguousarray(table, np.float32)
+    def _stretched(
+        self, stretcher: Stretcher, stems: NDArray[np.int16], begin: float, end: float,
+        ahead: NDArray[np.float64] | None,
+    ) -> tuple[NDArray[np.float32], int]:  # fmt: skip
+        """The stems in their own key, and the column at which they begin."""
+        if stretcher.has_jumped():
+            self._read_offset = self._jump_to
+        places = self._places
+        places[0], places[1] = begin, end
+        if ahead is None:
+            for quantum in range(2, AHEAD_QUANTA + 1):
+                places[quantum] = begin + quantum * (end - begin)
+        else:
+            places[2:] = ahead
+        soon = float(places[AHEAD_QUANTA])
+        np.add(places, self._read_offset, out=places)
+        np.multiply(places, self._per_beat, out=places)
+        np.add(places, self._first, out=places)
+        lost = abs(stretcher.off(places, QUANTUM)) > _LOST_SECONDS * self._rate
+        if self._begins or lost:
+            heard = lost or any(fades.fade(soon, *row) > 0.0 for row in self.fades)
+            stretcher.start(places, QUANTUM, self._step, at_once=heard)
+            self._begins = False
+            if self._jump_at < -fades.NEVER:
+                stretcher.jump(*self._jump())
+        return stretcher.play(stems, places, QUANTUM)
+
+    def _varispeed(
+        self, stems: NDArray[np.int16], begin: float, end: float
+    ) -> tuple[NDArray[np.float32], int]:
+        """The stems as fast as they should be, and as high."""
+        self._begins = False
+        position = self._first + (begin + self._read_offset) * self._per_beat
+        step = (end - begin) * self._per_beat / QUANTUM
+        at, by = self._jump() if self._jump_at < -fades.NEVER else (NO_JUMP, 0.0)
+        np.logical_or(self._before > 0.0, self._after > 0.0, out=self._audible)
+        read(
+            stems, position, step, QUANTUM, at, by, JUMP_SECONDS * self._rate, self._audible,
+            self._table, self._taps, self._rows,
+        )  # fmt: skip
+        if end >= self._jump_at:
+            self._read_offset = self._jump_to
+        return self._rows, 0
+
+
+def _move(
+    row: NDArray[np.float64], to: float, start: float, end: float, law: int, now: float
+) -> None:
+    """Put a fade into a row of a table, from where the row is at `now`."""
+    if row[fades.END] > now:
+        start = min(start, now)
+    row[fades.FROM] = fades.fade(max(start, now), *row)
+    row[fades.START], row[fades.END] = max(start, now), max(end, now)
+    row[fades.TO], row[fades.LAW] = to, law
+
+
+@njit("void(float32[:,::1], float64, float64)", cache=True, nogil=True)
+def _scale(sound: NDArray[np.float32], before: float, after: float) -> None:
+    """Times a factor that goes in a straight line. Realtime-safe: yes"""
+    step = (after - before) / sound.shape[0]
+    for i in range(sound.shape[0]):
+        gain = np.float32(before + step * (i + 1))
+        sound[i, 0] *= gain
+        sound[i, 1] *= gain

@@ -2,7 +2,8 @@
 
 The same object plays live and into a file, so what is tested offline is what is heard. All sound
 goes two decks -> sum -> fade of everything -> limiter; the limiter's delay is part of the
-timeline, so a beat is heard exactly where the timeline says.
+timeline, so a beat is heard exactly where the timeline says. What the stretchers must know ahead
+is asked of the timeline too.
 """
 
 from __future__ import annotations
@@ -17,20 +18,13 @@ import numpy as np
 from crowdstream.dsp import fades, limiter
 from crowdstream.dsp.limiter import Limiter
 from crowdstream.dsp.loudness import ShortTerm
-from crowdstream.music.conductor import (
-    PHRASE,
-    Conductor,
-    Fade,
-    Heard,
-    Jump,
-    Order,
-    Rules,
-    Start,
-    Stop,
-)
+from crowdstream.music.conductor import PHRASE, Conductor, Heard, Rules
+from crowdstream.music.orders import Fade, Jump, Order, Start, Stop, Sweep
 from crowdstream.music.timeline import BEATS_PER_BAR, QUANTUM, Timeline
 from crowdstream.packets import DeckState, Mix, Playing, ShowEvent
-from crowdstream.player.deck import Deck
+from crowdstream.player.deck import KNOBS, Deck
+from crowdstream.player.peaks import true_peak_of
+from crowdstream.player.stretch import AHEAD_QUANTA
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -86,7 +80,12 @@ class Mixer:
         self._rules = rules
         self._load = load
         self._start = start
-        self._decks = (Deck(rate, rules.loudness_lufs), Deck(rate, rules.loudness_lufs))
+        first, second = (
+            Deck(rate, rules.loudness_lufs, engine=rules.stretch, ceiling_db=rules.ceiling_db)
+            for _ in range(2)
+        )
+        self._decks = (first, second)
+        self._ahead = np.zeros(AHEAD_QUANTA - 1)
         self._standby: tuple[Track, NDArray[np.int16]] | None = None
         self._wishes: deque[tuple[int, Mix]] = deque(maxlen=WAITING_WISHES)
         self._wished_at = 0
@@ -99,6 +98,7 @@ class Mixer:
         self._limiter = Limiter(rate, rules.ceiling_db)
         self._meter = ShortTerm(rate)
         self._peak = 0.0
+        self._limited = 1.0
         self._master = 0.0
         self._master_to = 1.0
         self._master_step = 1.0
@@ -147,10 +147,12 @@ class Mixer:
         end = timeline.beat
         most_db = self._rules.slew_db_per_beat * (end - begin)
         self._sum.fill(0.0)
+        timeline.look_ahead(self._ahead)
         for deck in self._decks:
-            deck.render(begin, end, most_db, self._sum)
+            deck.render(begin, end, most_db, self._sum, self._ahead)
         self._fade_everything()
         self._limiter.limit(self._sum, out)
+        self._limited = min(self._limited, self._limiter.lowest)
         self._meter.measure(out)
         self._peak = max(self._peak, float(out.max()), -float(out.min()))
         self.position += QUANTUM
@@ -178,7 +180,8 @@ class Mixer:
             changed = True
         if changed:
             self._set_levels()
-            self._carry_out(conductor.gesture(self.timeline.beat), self.timeline.beat)
+            for order in conductor.gesture(self.timeline.beat):
+                self._carry_out(order, self.timeline.beat)
 
     def _set_levels(self) -> None:
         levels = self.conductor.levels()
@@ -202,21 +205,29 @@ class Mixer:
         plan = conductor.plan(bar, bpm=self.timeline.bpm_at_bar_end, ready=ready)
         self._set_levels()
         self.timeline.steer(plan.bpm, at_once=plan.at_once)
-        self._carry_out(plan.orders, now)
+        for order in plan.orders:
+            self._carry_out(order, now)
         for said in plan.said:
             self._said.append((said.bar * BEATS_PER_BAR, said.event, said.why, said.facts))
 
-    def _carry_out(self, orders: Sequence[Order], now: float) -> None:
-        for order in orders:
-            deck = self._decks[order.deck]
-            if isinstance(order, Start):
-                deck.load(order.track, self._stems_of(order.track), order.offset * BEATS_PER_BAR)
-            elif isinstance(order, Fade):
+    def _carry_out(self, order: Order, now: float) -> None:
+        """Hand an order to its deck."""
+        deck = self._decks[order.deck]
+        match order:
+            case Start():
+                stems = self._stems_of(order.track)
+                deck.load(
+                    order.track, stems, order.offset * BEATS_PER_BAR, shift=order.shift,
+                    true_peak_db=true_peak_of(order.track, stems),
+                )  # fmt: skip
+            case Fade():
                 law = fades.GAIN if order.law == "gain" else fades.POWER
                 deck.fade(order.stem, order.to, order.start, order.end, law, now)
-            elif isinstance(order, Jump):
+            case Sweep():
+                deck.sweep(KNOBS.index(order.knob), order.to, order.start, order.end, now)
+            case Jump():
                 deck.jump(order.offset * BEATS_PER_BAR, order.beat)
-            elif isinstance(order, Stop):
+            case Stop():
                 deck.stops_at = order.beat
 
     def _stems_of(self, track: Track) -> NDArray[np.int16]:
@@ -254,6 +265,7 @@ class Mixer:
         louder = decks[0] if decks else _NOTHING
         coming, bars_to_next = conductor.coming(bar)
         peak, self._peak = self._peak, 0.0
+        limited, self._limited = self._limited, 1.0
         return Playing(
             seq=seq, captured_at=(self._start if start is None else start) + sample / self.rate,
             sample=sample, beat=beat, bar=bar, bpm=timeline.bpm_at(sample),
@@ -262,7 +274,8 @@ class Mixer:
             track=louder.track, next=coming.title if coming is not None else None,
             bars_to_next=bars_to_next, bars_to_drop=conductor.bars_to_drop(bar),
             decks=tuple(decks), gains=louder.gains, lufs=self._meter.lufs, peak=peak,
-            state=conductor.state,
+            state=conductor.state, limiter_db=min(20.0 * math.log10(limited), 0.0),
+            stretch=self._decks[0].engine,
         )  # fmt: skip
 
     def heard(self) -> list[tuple[int, str, float]]:

@@ -1,4 +1,4 @@
-"""Facts about a deck."""
+"""Facts about a deck. How it keeps the key is in test_stretch.py."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ RATE = 44100
 TRACK = a_track(bpm=120.0, form=SHORT_FORM)
 
 
+def a_deck() -> Deck:
+    """As a record player: what it plays can be told to the sample."""
+    return Deck(RATE, -14.0, engine="varispeed")
+
+
 def played(
     stems: NDArray[np.int16], *, bpm: float, quanta: int, beat: float = 0.0, stem: int = 0
 ) -> NDArray[np.float32]:
     """What a deck plays of one stem, from `beat` on, at `bpm`."""
-    deck = Deck(RATE, -14.0)
+    deck = a_deck()
     deck.load(TRACK, stems, 0.0)
     deck.fade(stem, 1.0, beat - 1.0, beat - 1.0, POWER, beat - 1.0)
     out = np.zeros((quanta, QUANTUM, 2), np.float32)
@@ -82,7 +87,7 @@ def test_before_and_after_its_files_a_track_is_silent() -> None:
 def test_a_fade_is_heard_sample_by_sample() -> None:
     """No steps: the gain of a constant sound moves less per sample than the whole fade per quantum."""
     stems = np.full((4, int(TRACK.seconds * RATE), 2), 16384, np.int16)
-    deck = Deck(RATE, -14.0)
+    deck = a_deck()
     deck.load(TRACK, stems, 0.0)
     deck.fade(0, 1.0, 4.0, 5.0, POWER, 4.0)
     out = np.zeros((100, QUANTUM, 2), np.float32)
@@ -98,7 +103,7 @@ def test_a_quiet_track_is_raised_and_a_loud_one_lowered() -> None:
     """To the loudness that was asked for, by at most 6 dB up."""
     tone, levels = a_tone(1000.0), []
     for lufs in (-18.0, -10.0, -40.0):
-        deck = Deck(RATE, -14.0)
+        deck = a_deck()
         deck.load(a_track(form=SHORT_FORM, loudness_lufs=lufs), tone, 0.0)
         deck.fade(0, 1.0, 4.0, 4.0, POWER, 4.0)
         out = np.zeros((QUANTUM, 2), np.float32)
@@ -118,7 +123,7 @@ def test_stems_may_lie_in_memory_that_cannot_be_written() -> None:
 
 def test_a_fade_that_is_interrupted_does_not_jump() -> None:
     """A new fade begins where the old one is."""
-    deck = Deck(RATE, -14.0)
+    deck = a_deck()
     deck.load(TRACK, CLICKS, 0.0)
     deck.fade(0, 1.0, 0.0, 4.0, POWER, 0.0)
     out = np.zeros((QUANTUM, 2), np.float32)
