@@ -133,6 +133,7 @@ class Arc:
                 and line.bar - self._tense_at >= TENSION_REST_BARS
             )
             wild = floor.mean() >= line.drop_from and floor.heading() >= line.drop_from
+            wild = wild and (floor.steady() or not line.leaves_next)
             if rested and wild and floor.rise() > -LIFT / 2:
                 return "tension", True, f"drive {floor.mean():.2f}; eight bars without the bass"
         if floor.rise() >= LIFT and floor.heading() >= line.drop_from - LIFT:

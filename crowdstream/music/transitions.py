@@ -25,10 +25,17 @@ GAP_BEATS: Final = 0.1
 """Of these the last part: what goes is gone before what comes is there."""
 
 HALF: Final = 0.7071
-"""Half the power of a band."""
+"""Half the power."""
 
 MADE_ROOM: Final = 0.5
 """What is left of the outgoing track's highs once the new hats are there."""
+
+BESIDE: Final = 0.75
+"""How loud the new drums are beside the old ones: what is twice there would be louder."""
+
+# A blend at its swap: together they are as loud as one of them.
+LEAVING_HALFWAY: Final = 0.85
+COMING_HALFWAY: Final = 0.6
 
 LEAST_BLEND_BARS: Final = 16
 FILTER_BARS: Final = 4
@@ -61,8 +68,9 @@ class Transition:
         """How the incoming deck stands before it is heard."""
         if self.style in ("cut", "echo out"):
             return dict(FLAT)
-        blends = self.style == "long blend"
-        return {**FLAT, "low": 0.0} | ({"mid": 0.0, "high": 0.0} if blends else {})
+        if self.style == "long blend":
+            return {**FLAT, "low": 0.0, "mid": 0.0, "high": 0.0}
+        return {**FLAT, "low": 0.0, "gain": BESIDE if self.swap > self.begin else 1.0}
 
     @property
     def bars(self) -> int:
@@ -98,17 +106,16 @@ class Transition:
             return []
         line, swap = beat_of(self.begin), beat_of(self.swap)
         if self.style != "long blend":
-            there = min(line + 16.0, swap)
             return [
-                _fade(coming, DRUMS, self.begin, line, there),
-                Sweep(going.deck, "high", MADE_ROOM, line, there),
+                _fade(coming, DRUMS, self.begin, line, swap - 1.0),
+                Sweep(going.deck, "high", MADE_ROOM, line, swap - 1.0),
             ]
         stems = [stem for stem in wished if stem in (DRUMS, OTHER)]
         orders: list[Order] = [_fade(coming, s, self.begin, line - 0.5, line) for s in stems]
         there = swap - 1.0  # when the next orders come
         for knob in _BLENDED:
-            orders.append(Sweep(coming.deck, knob, HALF, line, there))
-            orders.append(Sweep(going.deck, knob, HALF, line, there))
+            orders.append(Sweep(coming.deck, knob, COMING_HALFWAY, line, there))
+            orders.append(Sweep(going.deck, knob, LEAVING_HALFWAY, line, there))
         return orders
 
     @property
@@ -152,13 +159,16 @@ class Transition:
             orders.append(_fade(coming, DRUMS, bar, begin, line, law="gain"))
         coming.changed = [bar] * len(coming.changed)
         if self.style == "long blend":
+            end = beat_of(self.end)
             for knob in _BLENDED:
-                orders.append(Sweep(coming.deck, knob, 1.0, line, beat_of(self.end)))
-                orders.append(Sweep(going.deck, knob, 0.0, line, beat_of(self.end)))
+                orders.append(Sweep(coming.deck, knob, 1.0, line, (line + end) / 2))
+                orders.append(Sweep(going.deck, knob, 0.0, line, end))
         elif self.style == "filter out":
             orders.append(Sweep(going.deck, "gain", HALF, begin, line))
             orders.append(Sweep(going.deck, "highpass", 1.0, line, beat_of(self.end)))
-        elif going.on[DRUMS]:
+        else:
+            if self.swap > self.begin:
+                orders.append(Sweep(coming.deck, "gain", 1.0, begin, line))
             orders.append(_fade(going, DRUMS, bar, begin, line, on=False, law="gain"))
         return orders
 
