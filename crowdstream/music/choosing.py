@@ -29,6 +29,8 @@ SLOWEST_GRID: Final = 60.0
 FASTEST_GRID: Final = 200.0
 """Tempos that a track may be counted at when its beats are taken twice or every second one."""
 
+_ROOT: Final = math.sqrt(2.0)
+
 # What counts against a track, in BPM that another may be further away.
 KEY_COST: Final = 4.0
 STRETCH_COST: Final = 0.2
@@ -76,6 +78,9 @@ class Choosing:
         self._broken: set[str] = set()
         self._regridded: dict[tuple[str, int], Track] = {}
         self._artists = len({track.artist for track in self._tracks})
+        self._energies = {track.id: energy_of(track) for track in self._tracks}
+        self._own_bpm = {track.id: track.bpm for track in self._tracks}
+        self._keys: dict[tuple[str, str], tuple[int, bool]] = {}
 
     @property
     def left(self) -> list[Track]:
@@ -136,9 +141,10 @@ class Choosing:
             key=lambda t: self._cost(t, now, wanted, bpm, bars, energy) + weary.get(t.id, 0.0),
         )
         shift, in_key = self._shift(now.key, best.key)
-        key = shifted(best.key, shift)
+        key = shifted(best.key, shift) if shift else best.key
         if not in_key:
-            relaxed.append(f"{now.key} and {key} clash")
+            known = now.key and key
+            relaxed.append(f"{now.key} and {key} clash" if known else "a key is not known")
         why = f"{best.bpm:g} BPM for a wish of {wanted:.1f}, {now.key} to {key}"
         return Choice(best, why, in_key, shift, tuple(relaxed))
 
@@ -170,8 +176,8 @@ class Choosing:
             cost += max(0.0, far - reach)
         shift, in_key = self._shift(now.key, track.key)
         cost += SHIFT_COST * abs(shift) + (0.0 if in_key else KEY_COST)
-        cost += ENERGY_COST * abs(energy_of(track) - energy)
-        cost += OCTAVE_COST * (track not in self._tracks)
+        cost += ENERGY_COST * abs(self._energies[track.id] - energy)
+        cost += OCTAVE_COST * (track.bpm != self._own_bpm[track.id])
         return cost + 0.01 * self._random.random()
 
     def _weariness(self) -> dict[str, float]:
@@ -183,10 +189,19 @@ class Choosing:
 
     def _shift(self, now: str, key: str) -> tuple[int, bool]:
         """The fewest semitones by which two keys agree, and whether any do."""
-        for size in range(self._rules.most_shift + 1):
-            for shift in (size, -size):
-                if fits(now, shifted(key, shift)):
-                    return shift, True
+        answer = self._keys.get((now, key))
+        if answer is None:
+            answer = self._keys[now, key] = self._find_shift(now, key)
+        return answer
+
+    def _find_shift(self, now: str, key: str) -> tuple[int, bool]:
+        try:
+            for size in range(self._rules.most_shift + 1):
+                for shift in (size, -size):
+                    if fits(now, shifted(key, shift)):
+                        return shift, True
+        except ValueError:
+            pass  # a key that nobody knows agrees with none
         return 0, False
 
     def in_octave(self, track: Track, bpm: float) -> Track:
@@ -194,8 +209,7 @@ class Choosing:
 
         The same track object for the same answer.
         """
-        power = round(math.log2(bpm / track.bpm))
-        power = max(-1, min(1, power))
+        power = int(track.bpm * _ROOT < bpm) - int(track.bpm > bpm * _ROOT)
         if power == 0 or not SLOWEST_GRID <= track.bpm * 2.0**power <= FASTEST_GRID:
             return track
         key = (track.id, power)

@@ -189,6 +189,8 @@ class Conductor:
         voice, transition = desk.voice, desk.transition
         if voice is None:
             self._begin(bar, bpm, ready, plan)
+        elif self._listening.newest.panic:
+            self._be_safe(voice, bar, bpm, ready, plan)
         elif transition is not None:
             # The deck that is left is free a bar later: nothing else begins at this line.
             self._moving_on.go_on(transition, bar, plan)
@@ -215,6 +217,19 @@ class Conductor:
         arranging.turn(voice, bar, plan)
         arranging.stay(voice, bar)
         arranging.rearrange(voice, bar, plan)
+
+    def _be_safe(self, voice: Voice, bar: int, bpm: float, ready: bool, plan: Plan) -> None:
+        """One whole track, and nothing done to it."""
+        transition = self._desk.transition
+        if transition is not None:
+            voice = self._moving_on.end_now(transition, bar, plan)
+            if voice.bar(bar) >= voice.track.bars:
+                self._arranging.go_round(voice, bar, ready, plan)
+            self._arranging.turn(voice, bar, plan)
+            self._arranging.rearrange(voice, bar, plan)
+        elif bar > voice.since:
+            self._play_on(voice, bar, bpm, ready, plan)
+        self._desk.flatten(voice, bar, plan)
 
     def _begin(self, bar: int, bpm: float, ready: bool, plan: Plan) -> None:
         """The very first track."""

@@ -103,6 +103,13 @@ class Desk:
             if to != FLAT[knob] or self.knobs[voice.deck][knob] != FLAT[knob]:
                 plan.orders.append(Sweep(voice.deck, knob, to, at, at))
 
+    def flatten(self, voice: Voice, bar: int, plan: Plan) -> None:
+        """All knobs of a deck that is heard back to where nobody has touched them."""
+        line = beat_of(bar)
+        for knob, to in FLAT.items():
+            if self.knobs[voice.deck][knob] != to:
+                plan.orders.append(Sweep(voice.deck, knob, to, line - 0.5, line))
+
     def note_knobs(self, orders: Sequence[Order]) -> None:
         """Where these orders move the knobs."""
         for order in orders:

@@ -36,6 +36,12 @@ def next_line(track: Track, bar: int) -> int:
     return next(at for at in range(bar, bar + PHRASE + 1) if on_line(track, at))
 
 
+def is_last_line(track: Track, bar: int) -> bool:
+    """Whether no whole phrase begins after this bar."""
+    later = range(bar + 1, track.bars - PHRASE + 1)
+    return not any(on_line(track, at) for at in later)
+
+
 def phrase_lines(track: Track, *, tail_bars: int) -> list[int]:
     """All phrase lines after which so many bars are left; the beginning where there is none."""
     lines = [bar for bar in range(track.bars - tail_bars + 1) if on_line(track, bar)]

@@ -10,8 +10,8 @@ from crowdstream.music.choosing import Choice
 from crowdstream.music.desk import Desk
 from crowdstream.music.leaving import chosen_style
 from crowdstream.music.library import Track
-from crowdstream.music.lines import beat_of, entry, leave_lines, phrase_lines
-from crowdstream.music.orders import Start
+from crowdstream.music.lines import beat_of, entry, is_last_line, leave_lines, phrase_lines
+from crowdstream.music.orders import Fade, Start, Stop
 from crowdstream.music.rules import BASS, PHRASE, VOCALS
 from crowdstream.music.steering import meets, shared, within
 from crowdstream.music.timeline import BEATS_PER_BAR
@@ -118,7 +118,7 @@ class MovingOn:
             if met or apart or desk.listening.skip_asked:
                 self._begin(voice, choice, bar, bpm, met, plan)
                 return True
-        if voice.bar(bar) + 2 * PHRASE > voice.track.bars:
+        if is_last_line(voice.track, voice.bar(bar)):
             self._arranging.go_round(voice, bar, ready, plan)
             return True
         return False
@@ -198,3 +198,21 @@ class MovingOn:
                 self._arranging.lift(incoming, bar, plan, within=waited)
         elif bar > transition.swap:
             self._arranging.rearrange(incoming, bar, plan, may_come=(VOCALS,))
+
+    def end_now(self, transition: Transition, bar: int, plan: Plan) -> Voice:
+        """A person wants one whole track at once: the one that has the bass stays."""
+        desk = self._desk
+        swapped = bar > transition.swap
+        stays, goes = transition.incoming, transition.outgoing
+        if not swapped:
+            stays, goes = goes, stays
+        line = beat_of(bar)
+        for stem in range(len(goes.on)):
+            if goes.on[stem]:
+                plan.orders.append(Fade(goes.deck, stem, 0.0, line - 0.5, line - 0.1))
+        plan.orders.append(Stop(goes.deck, line + 0.5))
+        if swapped:
+            desk.now_playing(stays)
+        else:
+            desk.transition, desk.next, desk.choice = None, None, None
+        return stays

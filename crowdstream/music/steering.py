@@ -16,8 +16,8 @@ SPARE_BARS: Final = 2
 
 def shared(tracks: Sequence[Track], leash: float) -> tuple[float, float] | None:
     """The tempos at which all of these can be heard; None when there is none."""
-    low = max(track.bpm * (1.0 - leash) for track in tracks)
-    high = min(track.bpm * (1.0 + leash) for track in tracks)
+    bpms = [track.bpm for track in tracks]
+    low, high = max(bpms) * (1.0 - leash), min(bpms) * (1.0 + leash)
     return (low, high) if low <= high else None
 
 

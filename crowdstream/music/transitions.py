@@ -33,9 +33,10 @@ MADE_ROOM: Final = 0.5
 BESIDE: Final = 0.75
 """How loud the new drums are beside the old ones: what is twice there would be louder."""
 
-# A blend at its swap: together they are as loud as one of them.
+# Bands of a blend at its swap: the new track has no bass and no voice yet, so both together are
+# about as loud as one of them.
 LEAVING_HALFWAY: Final = 0.85
-COMING_HALFWAY: Final = 0.6
+COMING_HALFWAY: Final = 0.75
 
 LEAST_BLEND_BARS: Final = 16
 FILTER_BARS: Final = 4
@@ -161,7 +162,7 @@ class Transition:
         if self.style == "long blend":
             end = beat_of(self.end)
             for knob in _BLENDED:
-                orders.append(Sweep(coming.deck, knob, 1.0, line, (line + end) / 2))
+                orders.append(Sweep(coming.deck, knob, 1.0, line, line + (end - line) / 4))
                 orders.append(Sweep(going.deck, knob, 0.0, line, end))
         elif self.style == "filter out":
             orders.append(Sweep(going.deck, "gain", HALF, begin, line))

@@ -84,4 +84,4 @@ class Voice:
     @property
     def key(self) -> str:
         """The key that is heard."""
-        return shifted(self.track.key, self.shift)
+        return shifted(self.track.key, self.shift) if self.shift else self.track.key

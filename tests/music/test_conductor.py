@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 from crowdstream.errors import ConfigError
 from crowdstream.music.conductor import Conductor, Rules
 from crowdstream.music.rules import BASS, DRUMS, VOCALS
+from crowdstream.music.transitions import FLAT
 from crowdstream.music.voices import Said
 from crowdstream.packets import STEMS, Mix
 from crowdstream.testing import conducting
-from crowdstream.testing.conducting import Night, Wish, a_wish
+from crowdstream.testing.conducting import Night, Wish, a_wish, clashes
 from crowdstream.testing.music import a_track
 
 LIBRARY = [
@@ -240,6 +242,34 @@ def test_panic_is_a_full_mix_at_the_tracks_own_tempo() -> None:
     assert all(factor == 1.0 for factor in night.heard[5][0].values())
     assert night.tempi[15] == pytest.approx(night.tracks[0][1].bpm)
     assert night.states[-1] == "panic"
+
+
+@pytest.mark.parametrize("begin", range(14, 34))
+def test_panic_ends_a_transition_and_opens_every_filter(begin: int) -> None:
+    """Wherever it is pressed: a bar later one deck is heard, whole and flat."""
+    night = a_night(
+        40, lambda bar: a_wish(0.3, panic=bar >= begin), rules=replace(QUICK, style="long blend")
+    )
+    beat = (begin + 1) * 4 + 0.5
+    heard = [run for run in night.runs if max(run.gain(stem, beat) for stem in range(4)) > 0.0]
+    assert len(heard) == 1
+    assert [heard[0].gain(stem, beat) for stem in range(4)] == [1.0] * 4
+    assert {knob: course.at(beat) for knob, course in heard[0].knobs.items()} == FLAT
+    assert clashes(night) == []
+
+
+def test_a_floor_that_has_cooled_gets_the_programme_also_in_a_break() -> None:
+    """Nothing less than before, and no less than the programme."""
+    one = [a_track("alone", bpm=115.0)]
+    rules = Rules(slope_up=1.0, slope_down=1.0, bars_per_track=300)
+
+    def floor(bar: int) -> Mix:
+        return a_wish(0.8 if bar < 4 else 0.05, bpm=100.0)
+
+    night = a_night(60, floor, library=one, rules=rules)
+    cooled = night.events("programme")[0].bar
+    assert night.levels[cooled][2:] == (1.0, 1.0)
+    assert night.tempi[cooled + 12] == pytest.approx(112.0)
 
 
 def test_a_track_that_never_loads_is_not_waited_for_in_silence() -> None:
