@@ -244,6 +244,35 @@ def test_panic_is_a_full_mix_at_the_tracks_own_tempo() -> None:
     assert night.states[-1] == "panic"
 
 
+def test_a_tension_is_resolved_on_the_one_also_within_a_track() -> None:
+    """Eight bars without the bass, then everything; and not again for sixty-four bars."""
+    flat = [a_track("flat", bpm=115.0, form=(("intro", 8), ("groove", 192)))]
+    rules = Rules(bars_per_track=400)
+    night = a_night(180, lambda _: a_wish(0.75, bpm=115.0), library=flat, rules=rules)
+    tense = [said.bar for said in night.events("tension")]
+    assert len(tense) >= 2
+    assert min(b - a for a, b in pairwise(tense)) >= 64
+    for bar in tense:
+        bass = [night.heard[at][0][BASS] for at in range(bar - 1, bar + 9)]
+        assert bass == [1.0, *[0.0] * 8, 1.0]
+        (drop,) = (said for said in night.events("drop") if said.bar == bar + 8)
+        assert "back on the one" in drop.why
+        assert [night.coming[bar + n][2] for n in (0, 7)] == [8, 1]
+
+
+def test_an_empty_floor_hears_whole_tracks() -> None:
+    """Whoever comes in finds one that is not left for another in the middle."""
+    calm = a_night(120, lambda _: a_wish(0.5, bpm=112.0), rules=Rules())
+    empty = a_night(120, lambda _: a_wish(0.5, bpm=112.0, people=0), rules=Rules())
+    left = []
+    for night in (calm, empty):
+        bar = night.events("transition")[0].bar
+        track, offset = night.place(bar)
+        left.append(track.bars - (bar + offset))
+    assert left[1] == 8
+    assert left[0] > 8
+
+
 @pytest.mark.parametrize("begin", range(14, 34))
 def test_panic_ends_a_transition_and_opens_every_filter(begin: int) -> None:
     """Wherever it is pressed: a bar later one deck is heard, whole and flat."""
