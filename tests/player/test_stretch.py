@@ -36,7 +36,7 @@ def a_deck(stems: NDArray[np.int16], *, offset: float = 0.0, shift: float = 0.0)
 
 def steady(bpm: float, *, beat: float = 4.0, quanta: int = 400) -> NDArray[np.float64]:
     """The beats at the ends of quanta, the first one's beginning included."""
-    return beat + np.arange(quanta + 1) * (QUANTUM * bpm / 60 / RATE)
+    return np.asarray(beat + np.arange(quanta + 1) * (QUANTUM * bpm / 60 / RATE), np.float64)
 
 
 def swing(share: float, seconds: float, *, quanta: int) -> NDArray[np.float64]:
@@ -215,9 +215,9 @@ def test_knobs_are_at_rest_when_a_track_is_loaded() -> None:
     deck = a_deck(CLICKS)
     for name in ("low", "mid", "high", "lowpass", "highpass", "gain"):
         deck.sweep(KNOBS.index(name), 0.3, 3.0, 3.0, 3.0)
-    played(deck, steady(120.0, quanta=10))
+    played(deck, steady(121.0, quanta=10))
     deck.load(TRACK, CLICKS, 0.0)
-    beats = steady(120.0, quanta=100)
+    beats = steady(121.0, quanta=100)
     assert played(deck, beats).tobytes() == played(a_deck(CLICKS), beats).tobytes()
 
 
