@@ -335,4 +335,5 @@ def test_rendering_makes_nothing_new_in_memory(rules: Rules) -> None:
         tracemalloc.stop()
     # Less than one quantum of sound (2 kB) at any moment: numbers, but no arrays.
     assert peak - before < QUANTUM * 2 * 4
-    assert after - before < 512
+    # The binding of Rubber Band keeps some handles for a while, of 60 bytes.
+    assert after - before < (512 if rules is QUICK else 4096)
