@@ -97,7 +97,7 @@ class Stretcher:
         self._band: Any = pylibrb.RubberBandStretcher(
             rate, CHANNELS,
             option.PROCESS_REALTIME | option.ENGINE_FINER | option.WINDOW_SHORT
-            | option.THREADING_NEVER,
+            | option.THREADING_NEVER | option.CHANNELS_TOGETHER,
             1.0, 1.0,
         )  # fmt: skip
         self._holds = int(self._band.get_samples_required())

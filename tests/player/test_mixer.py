@@ -334,6 +334,8 @@ def test_rendering_makes_nothing_new_in_memory(rules: Rules) -> None:
         after, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # Less than one quantum of sound (2 kB) at any moment: numbers, but no arrays.
-    assert peak - before < QUANTUM * 2 * 4
-    assert after - before < 512
+    # Numbers, but no arrays: less than a quantum of sound (2 kB) at any moment. The binding of
+    # Rubber Band keeps handles of 60 bytes for a while, one for each frame.
+    handles = 0 if rules is QUICK else 50 * 60
+    assert peak - before < QUANTUM * 2 * 4 + handles
+    assert after - before < 512 + handles
