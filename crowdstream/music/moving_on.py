@@ -99,6 +99,8 @@ class MovingOn:
             at_once=desk.listening.skip_asked,
         )  # fmt: skip
         desk.next = None if desk.choice is None else desk.choice.track
+        if desk.choice is None:
+            desk.listening.skip_asked = False  # there is no other: what was asked for cannot be
 
     # ---- the line --------------------------------------------------------------------------
 

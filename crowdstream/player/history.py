@@ -9,15 +9,23 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from crowdstream.music.choosing import REMEMBERED, Heard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from crowdstream.music.library import Track
+    from crowdstream.packets import ShowEvent
 
 FILE: Final = "heard.jsonl"
 """In the state folder."""
 
 NIGHT_SECONDS: Final = 12 * 3600.0
 """What is longer ago was another night."""
+
+_BEGINNINGS: Final = ("start", "transition")
 
 MOST_BYTES: Final = 256 * 1024
 """The file is written anew, with what is of tonight, when it has grown to this."""
@@ -45,6 +53,24 @@ def note_heard(path: Path, track_id: str, artist: str, now: float) -> bool:
     except OSError:
         return False
     return True
+
+
+class Remembered:
+    """The file of a player that plays: read at its start, added to with each new track."""
+
+    def __init__(self, folder: Path, tracks: Iterable[Track], now: float) -> None:
+        """`folder` is the state folder, `tracks` what may be played, `now` seconds since 1970."""
+        self._path = folder / FILE
+        self._artists = {track.id: track.artist for track in tracks}
+        self.tonight = read_history(self._path, now)
+        """What was heard before this start, the oldest first."""
+
+    def follow(self, events: Iterable[ShowEvent], now: float) -> None:
+        """Note the tracks that begin to be heard by these decisions. May wait for a disk."""
+        for event in events:
+            if event.event in _BEGINNINGS:
+                track_id = str(event.facts["to"])
+                note_heard(self._path, track_id, self._artists.get(track_id, ""), now)
 
 
 def _shorten(path: Path, now: float) -> None:

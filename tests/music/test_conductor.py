@@ -309,6 +309,13 @@ def test_a_track_that_never_loads_is_not_waited_for_in_silence() -> None:
     assert all(any(deck[DRUMS] for deck in decks.values()) for decks in night.heard)
 
 
+def test_asking_for_another_where_there_is_none_changes_nothing() -> None:
+    """The floor is still followed."""
+    alone = [LIBRARY[2]]
+    asked = a_night(200, lambda bar: a_wish(0.5, skip=int(bar > 20)), library=alone)
+    assert asked.said == a_night(200, lambda _: a_wish(0.5), library=alone).said
+
+
 def test_a_single_track_plays_for_ever() -> None:
     """Round and round."""
     night = a_night(500, waves, library=[LIBRARY[2]])

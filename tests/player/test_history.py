@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from crowdstream.music.choosing import Heard
+from crowdstream.packets import ShowEvent
 from crowdstream.player import history
-from crowdstream.player.history import note_heard, read_history
+from crowdstream.player.history import Remembered, note_heard, read_history
+from crowdstream.testing.music import a_track
 
 NOW = 1_800_000_000.0
 
@@ -46,3 +48,20 @@ def test_the_file_does_not_grow_without_end(tmp_path: Path) -> None:
         note_heard(path, f"track-{number}", "somebody with a long name", NOW + number * 200.0)
     assert path.stat().st_size <= history.MOST_BYTES + 200
     assert read_history(path, NOW + 6000 * 200.0)[-1].track_id == "track-5999"
+
+
+def test_a_player_that_starts_again_knows_what_it_played(tmp_path: Path) -> None:
+    """From its own decisions."""
+    tracks = [a_track("one"), a_track("two", bpm=121.0)]
+    before = Remembered(tmp_path, tracks, NOW)
+    before.follow(
+        [
+            ShowEvent(t=0.0, event="start", why="", facts={"to": "one"}),
+            ShowEvent(t=9.0, event="stem_in", why="", facts={"stem": "bass"}),
+            ShowEvent(t=99.0, event="transition", why="", facts={"from": "one", "to": "two"}),
+        ],
+        NOW + 100.0,
+    )
+    after = Remembered(tmp_path, tracks, NOW + 200.0)
+    assert before.tonight == ()
+    assert after.tonight == (Heard("one", "nobody"), Heard("two", "nobody"))
