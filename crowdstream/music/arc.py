@@ -22,6 +22,8 @@ DROP_REST_BARS: Final = 32
 DROP_BARS: Final = 16
 """So much of a drop is heard before the track is left."""
 
+OVERDUE_BARS: Final = 16
+
 OWN_DROP_BARS: Final = 32
 """A track that drops by itself so soon needs no tension of ours."""
 
@@ -122,10 +124,14 @@ class Arc:
             if floor.drive > HIGH:
                 return "drop", True, "the rest is over; everything is back on the one"
             return "groove", True, "the rest is over"
-        drop_comes = line.own_drop is not None and line.own_drop <= OWN_DROP_BARS
-        if line.bass_free and not drop_comes and not floor.cooled:
-            if floor.needs_rest() and line.bar - self.dropped_at >= DROP_BARS:
+        until_drop = line.own_drop if line.own_drop is not None else 2 * OWN_DROP_BARS
+        # A drop is heard out before the rest, but for one that is long overdue.
+        overdue = floor.high_bars >= HIGH_BARS + OVERDUE_BARS
+        heard_out = line.bar - self.dropped_at >= (PHRASE if overdue else DROP_BARS)
+        if floor.needs_rest():
+            if line.bass_free and heard_out and until_drop > PHRASE:
                 return "rest", True, f"{HIGH_BARS} bars above {HIGH:g}"
+        elif line.bass_free and until_drop > OWN_DROP_BARS and not floor.cooled:
             # Before the next track the drop is that track's, and may come sooner.
             since_drop = PHRASE if line.leaves_next else DROP_REST_BARS
             rested = (

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from crowdstream.music.arc import Line
 from crowdstream.music.desk import Desk
-from crowdstream.music.lines import beat_of, drop_after, entry, next_line
+from crowdstream.music.lines import beat_of, drop_after, next_line, place_to_go_round
 from crowdstream.music.orders import Fade, Sweep
 from crowdstream.music.rules import BASS, LIFT_REST_BARS, PHRASE, VOCALS
 from crowdstream.music.staying import stay
@@ -168,9 +168,8 @@ class Arranging:
         """Back to the same track's groove or drop, so that the music never ends."""
         desk = self._desk
         to_drop = desk.listening.wish.drive >= desk.rules.drop_from
-        target = min(entry(voice.track, to_drop=to_drop, lead=0), voice.bar(bar))
+        target = place_to_go_round(voice.track, voice.bar(bar), to_drop=to_drop)
         desk.go_to(voice, bar, target, plan)
-        voice.since = bar
         why = "the tempo of the next track is not met yet" if ready else "no other track is there"
         if desk.listening.commanded:
             why = "a person asked to hold" if desk.listening.newest.hold else "panic"

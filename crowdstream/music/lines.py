@@ -53,7 +53,7 @@ def leave_lines(track: Track, *, tail_bars: int) -> list[int]:
 
     Not the line of a drop itself: what was promised is heard first.
     """
-    every = phrase_lines(track, tail_bars=tail_bars)
+    every = [line for line in phrase_lines(track, tail_bars=tail_bars) if line > 0] or [0]
     good = [
         line
         for line in every
@@ -81,18 +81,39 @@ def entry(track: Track, *, to_drop: bool, lead: int) -> int:
     return 0
 
 
+def can_be_left_at_its_end(track: Track) -> bool:
+    """Whether its last phrase is whole, or it is so short that there is no other place."""
+    return on_line(track, track.bars) or leave_lines(track, tail_bars=PHRASE)[-1] == 0
+
+
+def place_to_go_round(track: Track, bar: int, *, to_drop: bool) -> int:
+    """Where a track that must go on goes back to from `bar`: its drop or its groove.
+
+    Somewhere from which it can still be left; its beginning where there is no such place.
+    """
+    lines = leave_lines(track, tail_bars=PHRASE)
+    for name in ("drop", "groove") if to_drop else ("groove", "drop"):
+        for section in track.sections:
+            if section.name == name and section.bar < min(bar, lines[-1]):
+                return section.bar
+    return 0
+
+
 def drop_after(track: Track, bar: int) -> int | None:
     """The bar at which the next drop after `bar` begins; None when there is none."""
     return next((s.bar for s in track.sections if s.name == "drop" and s.bar > bar), None)
 
 
-def segment_at(track: Track, bar: int, beats: int) -> tuple[int, int] | None:
+def segment_bars(beats: int) -> int:
+    """The length of a loop: whole stretches of four bars, because it returns on a 4-bar line."""
+    return max(1, round(beats / (4 * BEATS_PER_BAR))) * 4
+
+
+def segment_at(track: Track, bar: int, bars: int) -> tuple[int, int] | None:
     """The stretch to go round in from a phrase line on: (first bar, bar of the return).
 
-    None where it would leave what is worth hearing twice. Lengths are whole stretches of four
-    bars, because a loop returns on a 4-bar line.
+    None where it would leave what is worth hearing twice.
     """
-    bars = max(1, round(beats / (4 * BEATS_PER_BAR))) * 4
     if not on_line(track, bar) or not all_in(track, bar, bars, FULL):
         return None
     return bar, bar + bars

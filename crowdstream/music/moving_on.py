@@ -10,7 +10,14 @@ from crowdstream.music.choosing import Choice
 from crowdstream.music.desk import Desk
 from crowdstream.music.leaving import chosen_style
 from crowdstream.music.library import Track
-from crowdstream.music.lines import beat_of, entry, is_last_line, leave_lines, phrase_lines
+from crowdstream.music.lines import (
+    beat_of,
+    can_be_left_at_its_end,
+    entry,
+    is_last_line,
+    leave_lines,
+    phrase_lines,
+)
 from crowdstream.music.orders import Fade, Start, Stop
 from crowdstream.music.rules import BASS, PHRASE, VOCALS
 from crowdstream.music.steering import meets, shared, within
@@ -52,6 +59,8 @@ class MovingOn:
         later = [line for line in lines if line >= first]
         enough = self._heard_enough(voice, bar) + offset
         line = next((line for line in later if line >= enough), later[-1] if later else None)
+        if line is None and track.bars >= enough and can_be_left_at_its_end(track):
+            line = track.bars
         if listening.commanded or line is None:
             desk.leave_bar = None
             return
@@ -107,10 +116,9 @@ class MovingOn:
     def leave(self, voice: Voice, bar: int, bpm: float, ready: bool, plan: Plan) -> bool:
         """Begin a transition at this line if it is time; otherwise make sure the music goes on."""
         desk = self._desk
-        if voice.bar(bar) >= voice.track.bars:
-            self._arranging.go_round(voice, bar, ready, plan)  # a short track, or an odd one
-            return True
-        if not voice.on_line(bar):
+        over_at = voice.track.bars - voice.offset
+        over = bar >= over_at
+        if not (voice.on_line(bar) or over):
             return False
         choice = desk.choice
         if desk.leave_bar == bar and choice is not None and ready:
@@ -120,7 +128,7 @@ class MovingOn:
             if met or apart or desk.listening.skip_asked:
                 self._begin(voice, choice, bar, bpm, met, plan)
                 return True
-        if is_last_line(voice.track, voice.bar(bar)):
+        if over or (desk.leave_bar != over_at and is_last_line(voice.track, voice.bar(bar))):
             self._arranging.go_round(voice, bar, ready, plan)
             return True
         return False

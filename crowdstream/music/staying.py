@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from crowdstream.music.floor import Floor
-from crowdstream.music.lines import on_line, segment_at
+from crowdstream.music.lines import on_line, segment_at, segment_bars
 from crowdstream.music.rules import PHRASE, Rules
 from crowdstream.music.voices import Voice
 
@@ -39,23 +39,19 @@ def stay(voice: Voice, bar: int, floor: Floor, rules: Rules, leave_bar: int | No
         return None
     if floor.mean() < rules.drop_from or not floor.steady() or floor.needs_rest():
         return None
-    bars = round(rules.segment_beats / 16) * 4
+    bars = segment_bars(rules.segment_beats)
     # Decided on the last phrase line within the stretch: what has not happened by then will not.
     begin = voice.bar(bar) - (bars - 1) // PHRASE * PHRASE
-    segment = segment_at(voice.track, begin, rules.segment_beats)
-    if segment is None or begin + voice.offset * -1 < voice.since:
+    segment = segment_at(voice.track, begin, bars)
+    if segment is None or begin - voice.offset < voice.since:
         return None
     first, returns = segment
     at = returns - voice.offset
-    if leave_bar is not None and leave_bar <= at and leave_bar != at:
+    if leave_bar is not None and leave_bar < at:
         return None
-    best = voice.track.section_at(first).name == "drop"
-    last = returns + 2 * PHRASE > voice.track.bars or leave_bar == at
-    if not (best or last):
+    name = voice.track.section_at(first).name
+    at_its_end = returns + 2 * PHRASE > voice.track.bars or leave_bar == at
+    if name != "drop" and not at_its_end:
         return None
-    why = f"drive {floor.mean():.2f} for 16 bars; {bars} bars of the {_name(voice, first)} again"
+    why = f"drive {floor.mean():.2f} for 16 bars; {bars} bars of the {name} again"
     return Loop(at, first, not on_line(voice.track, returns), why)
-
-
-def _name(voice: Voice, bar: int) -> str:
-    return voice.track.section_at(bar).name

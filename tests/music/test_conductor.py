@@ -316,6 +316,22 @@ def test_asking_for_another_where_there_is_none_changes_nothing() -> None:
     assert asked.said == a_night(200, lambda _: a_wish(0.5), library=alone).said
 
 
+@pytest.mark.parametrize("form", [
+    (("intro", 8), ("build", 8), ("drop", 8)),  # nothing after the drop
+    (("groove", 10),),  # twenty seconds
+    (("intro", 6), ("groove", 6)),
+    (("break", 12), ("outro", 5)),
+])  # fmt: skip
+def test_no_track_holds_the_night_for_ever(form: tuple[tuple[str, int], ...]) -> None:
+    """However short or odd it is: it goes round for its time, and the next one comes."""
+    library = [a_track(name, bpm=112.0, form=form) for name in ("one", "two", "three")]
+    for drive in (0.4, 0.9):
+        night = a_night(200, lambda _: a_wish(drive, bpm=112.0), library=library)  # noqa: B023
+        changes = [bar for bar, _, _ in night.changes()]
+        assert len(changes) >= 3
+        assert max(b - a for a, b in pairwise(changes)) <= 80
+
+
 def test_a_single_track_plays_for_ever() -> None:
     """Round and round."""
     night = a_night(500, waves, library=[LIBRARY[2]])

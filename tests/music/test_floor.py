@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crowdstream.music.floor import COOLING_BARS, Floor
 from crowdstream.music.gesture import MOST_CLOSED, Gestures
-from crowdstream.music.lines import leave_lines, next_line, on_line, segment_at
+from crowdstream.music.lines import leave_lines, next_line, on_line, segment_at, segment_bars
 from crowdstream.music.orders import Sweep
 from crowdstream.music.rules import Rules
 from crowdstream.testing.conducting import a_night, a_wish
@@ -81,12 +81,13 @@ def test_a_track_is_left_where_a_whole_phrase_is_open_and_no_drop_begins() -> No
 
 @pytest.mark.parametrize(("beats", "bars"), [(16, 4), (32, 8), (48, 12), (64, 16), (40, 8)])
 def test_a_loop_is_whole_stretches_of_four_bars(beats: int, bars: int) -> None:
-    assert segment_at(a_track(form=FORM), 48, beats) == (48, 48 + bars)
+    assert segment_bars(beats) == bars
+    assert segment_at(a_track(form=FORM), 48, bars) == (48, 48 + bars)
 
 
 def test_a_loop_does_not_leave_what_is_worth_hearing_twice() -> None:
-    assert segment_at(a_track(form=FORM), 56, 48) is None  # four bars of the outro
-    assert segment_at(a_track(form=FORM), 52, 16) is None  # no phrase begins there
+    assert segment_at(a_track(form=FORM), 56, 12) is None  # four bars of the outro
+    assert segment_at(a_track(form=FORM), 52, 4) is None  # no phrase begins there
 
 
 @pytest.mark.parametrize("beats", [32, 48, 64])

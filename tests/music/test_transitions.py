@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crowdstream.music.library import Track
-from crowdstream.music.lines import on_line
+from crowdstream.music.lines import leave_lines, on_line
 from crowdstream.music.rules import BASS, DRUMS, OTHER, STYLES, VOCALS, Rules
 from crowdstream.music.voices import Said
 from crowdstream.packets import Mix
@@ -122,7 +122,9 @@ def test_every_transition_has_its_place_its_length_and_its_cause(
     for said in night.events("transition"):
         before = [run for run in night.runs if run.start < said.bar * 4 - 1.0]
         going = next(run for run in reversed(before) if run.track.id == said.facts["from"])
-        assert on_line(going.track, said.bar + going.offset(said.bar * 4 + 0.1))
+        here = said.bar + going.offset(said.bar * 4 + 0.1)
+        too_short = leave_lines(going.track, tail_bars=8) == [0]
+        assert on_line(going.track, here) or (too_short and here == going.track.bars)
         assert said.why
         assert said.facts["bars"] in range(33)
         if any("clash" in str(text) for text in said.facts["relaxed"]):  # type: ignore[attr-defined]
