@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crowdstream.music.arc import Line
+from crowdstream.music.arc import LIFT, Line
 from crowdstream.music.desk import Desk
 from crowdstream.music.lines import beat_of, drop_after, next_line, place_to_go_round
 from crowdstream.music.orders import Fade, Sweep
@@ -145,6 +145,8 @@ class Arranging:
         desk.loop = None
         if bar > loop.bar or desk.listening.skip_asked or desk.listening.commanded:
             return False
+        if loop.why and desk.floor.drive < desk.rules.drop_from - LIFT:
+            return False  # the floor that should stay has changed its mind
         desk.go_to(voice, bar, loop.to_bar, plan)
         if loop.why:
             voice.loops += 1

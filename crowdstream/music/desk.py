@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from crowdstream.music.arc import Arc
 from crowdstream.music.choosing import Choice, Choosing
-from crowdstream.music.floor import Floor
+from crowdstream.music.floor import COOLING_BARS, Floor
 from crowdstream.music.library import Track
 from crowdstream.music.lines import beat_of
 from crowdstream.music.listening import Listening
@@ -81,8 +81,9 @@ class Desk:
         if bar - voice.since < 2 * PHRASE:
             return False
         floor = self.floor
-        if floor.cooled and not floor.empty and voice.since < floor.cooled_at:
-            return True
+        if floor.cooled and not floor.empty and bar - voice.since >= COOLING_BARS:
+            # One that has only just come in is part of the answer.
+            return voice.since < floor.cooled_at
         return floor.changed_since(self.drive_at_start, self.rules.strong_change)
 
     def go_to(self, voice: Voice, bar: int, track_bar: int, plan: Plan) -> None:
