@@ -121,6 +121,17 @@ def test_the_key_stays_while_the_tempo_swings() -> None:
     assert max(abs(pitch_cents(part, 440.0)) for part in seconds) < 2.0
 
 
+def test_a_tempo_that_hovers_around_the_tracks_own_leaves_a_tone_alone() -> None:
+    """Corrections of the place do not pass from faster to slower: nothing is set anew but on beats."""
+    time = np.arange(700) * QUANTUM / RATE
+    bpm = 120.002 + 0.001 * np.sin(2 * np.pi * time)
+    beats = np.concatenate([[4.0], 4.0 + np.cumsum(bpm * QUANTUM / 60 / RATE)])
+    sound = played(a_deck(a_tone(2000.0)), beats)[8192:]
+    turn = sound * np.exp(-2j * np.pi * 2000.0 * np.arange(len(sound)) / RATE)
+    level = np.abs(np.convolve(turn, np.ones(256) / 256, "valid"))
+    assert level.min() > 0.97 * level.max()
+
+
 def test_a_deck_that_was_emptied_plays_the_next_track_as_a_new_one_does() -> None:
     """Nothing of the last track is left in it: the same bits."""
     beats = steady(124.0, quanta=60)
