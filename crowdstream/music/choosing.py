@@ -62,6 +62,9 @@ class Choice:
     relaxed: tuple[str, ...] = ()
     """Rules that no track could keep."""
 
+    at_once: bool = False
+    """It was chosen for the tempo of that moment."""
+
 
 class Choosing:
     """Remembers what was heard, and chooses. The same questions get the same answers."""
@@ -146,7 +149,7 @@ class Choosing:
             known = now.key and key
             relaxed.append(f"{now.key} and {key} clash" if known else "a key is not known")
         why = f"{best.bpm:g} BPM for a wish of {wanted:.1f}, {now.key} to {key}"
-        return Choice(best, why, in_key, shift, tuple(relaxed))
+        return Choice(best, why, in_key, shift, tuple(relaxed), at_once)
 
     def _fresh(self, pool: list[Track], relaxed: list[str]) -> list[Track]:
         """Those that were not heard tonight, by artists not heard lately."""

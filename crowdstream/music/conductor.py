@@ -210,8 +210,9 @@ class Conductor:
         # A floor that comes up now gets its drop now; the next track can wait.
         if arranging.lift(voice, bar, plan):
             return
-        jumped = arranging.jump(voice, bar, plan)
+        jumped, loaded = arranging.jump(voice, bar, plan), self._desk.next
         moving_on.look_ahead(voice, bar, bpm, from_bar=voice.bar(bar) + jumped)
+        ready = ready and self._desk.next is loaded
         if moving_on.leave(voice, bar, bpm, ready, plan):
             return
         arranging.turn(voice, bar, plan)

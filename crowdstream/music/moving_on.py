@@ -65,15 +65,19 @@ class MovingOn:
             desk.leave_bar = None
             return
         desk.leave_bar = line - offset
-        settled = (
-            desk.next is not None
-            and not desk.choosing.is_broken(desk.next)
-            and (desk.leave_bar - bar < PHRASE or not voice.on_line(bar))
-        )
-        if listening.skip_asked and desk.next is not None:
-            settled = meets(bpm, [track, desk.next], desk.rules.leash)
-        if not settled:
+        if not self._settled(voice, bar, bpm, desk.leave_bar - bar):
             self._choose(voice, bpm, desk.leave_bar - bar)
+
+    def _settled(self, voice: Voice, bar: int, bpm: float, bars: int) -> bool:
+        """Whether the next track is known and stays so: it takes a while to load."""
+        desk = self._desk
+        choice = desk.choice
+        if choice is None or desk.choosing.is_broken(choice.track):
+            return False
+        if desk.listening.skip_asked:
+            met = meets(bpm, [voice.track, choice.track], desk.rules.leash)
+            return met or choice.at_once
+        return bars < PHRASE or not voice.on_line(bar)
 
     def _heard_enough(self, voice: Voice, bar: int) -> int:
         """Bar of the timeline from which on the track may be left."""

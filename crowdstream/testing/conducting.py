@@ -161,7 +161,10 @@ def a_night(
         now = 4.0 * bar - 1.0
         conductor.hear(wish(bar))
         _carry_out(conductor.gesture(now - 1.0), now - 1.0, bar, decks, night)
+        loaded = conductor.next
         plan = conductor.plan(bar, bpm=after, ready=ready(bar))
+        started = [order.track for order in plan.orders if isinstance(order, Start)]
+        assert all(track is loaded for track in started), "what was not loaded is started"
         for deck in [deck for deck, run in decks.items() if run.stop <= 4 * bar]:
             del decks[deck]
         _carry_out(plan.orders, now, bar, decks, night)
