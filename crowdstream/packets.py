@@ -304,6 +304,13 @@ class Mix(Packet):
     panic: bool = False
     """A safe full mix: all stems at 0 dB, the track's own tempo, the crowd ignored."""
 
+    programme_drive: float | None = None
+    """What the programme has now without a crowd, 0 to 1; None where there is no programme."""
+
+    programme_bpm: float | None = None
+    programme_gains: Gains | None = None
+    """What the programme would have the floor hear; a floor that cools gets no less for long."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowEvent:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import Field, model_validator
 
 from crowdstream.dsp.follow import Switch
 from crowdstream.packets import Energy, Gains, Mix, Tempo
+from crowdstream.programme import Programme, Wanted
 from crowdstream.stage import Context, StageConfig, Transform
 
 
@@ -19,6 +22,8 @@ class CrossfadeStemsConfig(StageConfig):
         other_from = 0.2
         vocals_from = 0.5
     """
+
+    from_machine: ClassVar[tuple[str, ...]] = ("programme",)
 
     other_from: float = Field(
         0.2, ge=0, le=1, description="From this drive on the pads and plucks are heard."
@@ -36,6 +41,8 @@ class CrossfadeStemsConfig(StageConfig):
         0.1, ge=0, le=2, description="How long after the picture its wish takes effect."
     )
 
+    programme: Programme = Field(Programme(), description="From [programme] of config.toml.")
+
     @model_validator(mode="after")
     def _thresholds_leave_room(self) -> CrossfadeStemsConfig:
         if min(self.other_from, self.vocals_from) < self.hysteresis:
@@ -46,7 +53,8 @@ class CrossfadeStemsConfig(StageConfig):
 class CrossfadeStems(Transform[Energy | Tempo, Mix]):
     """Make one wish of energy and tempo. The conductor decides when it is carried out.
 
-    Drums and bass are always wished for: an empty or cooling floor keeps an inviting groove.
+    Drums and bass are always wished for: an empty or cooling floor keeps an inviting groove. What
+    the programme would have without a crowd goes along, for a floor that has cooled for long.
     """
 
     Config = CrossfadeStemsConfig
@@ -67,6 +75,7 @@ class CrossfadeStems(Transform[Energy | Tempo, Mix]):
         energy = self._energy
         if energy is None:
             return None
+        wanted = self._wanted()
         return Mix(
             seq=packet.seq,
             captured_at=packet.captured_at,
@@ -75,18 +84,32 @@ class CrossfadeStems(Transform[Energy | Tempo, Mix]):
             drive=energy.drive,
             confidence=energy.confidence,
             bpm=packet.bpm,
-            gains=self._gains(energy.drive),
+            gains=self._gains(
+                energy.drive,
+                other=self._other.follow(energy.drive),
+                vocals=self._vocals.follow(energy.drive),
+            ),
             people=energy.people,
+            programme_drive=wanted.intensity,
+            programme_bpm=wanted.bpm,
+            programme_gains=self._gains(
+                wanted.intensity,
+                other=wanted.intensity >= self._config.other_from,
+                vocals=wanted.intensity >= self._config.vocals_from,
+            ),
         )
 
-    def _gains(self, drive: float) -> Gains:
+    def _wanted(self) -> Wanted:
+        if self.context.offline:
+            return Wanted(self._config.programme.bpm, self._config.programme.intensity)
+        return self._config.programme.at(self.context.clock.local_time())
+
+    def _gains(self, drive: float, *, other: bool, vocals: bool) -> Gains:
         level_db = self._config.quiet_db * (1.0 - drive)
         # The groove stays nearer to full than what lies over it.
         groove = _factor(level_db * 0.6)
         above = _factor(level_db)
-        other = above if self._other.follow(drive) else 0.0
-        vocals = above if self._vocals.follow(drive) else 0.0
-        return (groove, groove, vocals, other)
+        return (groove, groove, above if vocals else 0.0, above if other else 0.0)
 
 
 def _factor(db: float) -> float:

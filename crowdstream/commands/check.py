@@ -25,6 +25,9 @@ from crowdstream.settings import Keys, details_of, line_of, sentence_of, short
 from crowdstream.stage import Context
 from crowdstream.warm import prepare_caches
 
+STRETCH_BEATS: Final = 16
+"""A loop returns on a 4-bar line."""
+
 OPENING_SECONDS: Final = 75.0
 """The very first start of the player composes the built-in music."""
 
@@ -71,6 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     mistakes += _models_not_there(config)
     if plan is not None:
         mistakes += _not_there(plan, config, recipe)
+        notes += odd_lengths(plan)
     if plan is not None and arguments.devices:
         refused, notes = _devices(plan, config)
         mistakes += refused
@@ -90,6 +94,21 @@ def run(arguments: argparse.Namespace) -> int:
     count = len(mistakes)
     print("everything is right" if not count else f"{count} mistake{'s' * (count > 1)}")
     return ConfigError.exit_code if mistakes else 0
+
+
+def odd_lengths(plan: Plan) -> list[str]:
+    """Loops that no phrase fits into."""
+    told = []
+    for planned in plan.stages:
+        rules = getattr(planned.config, "rules", None)
+        beats = getattr(rules, "segment_beats", STRETCH_BEATS)
+        if beats % STRETCH_BEATS:
+            near = max(1, round(beats / STRETCH_BEATS)) * STRETCH_BEATS
+            told.append(
+                f"{planned.name}.rules: segment_beats is {beats}, which is no whole number of four"
+                f" bars ({STRETCH_BEATS} beats); {near} is played"
+            )
+    return told
 
 
 def anchors_told(config: Config) -> list[str]:

@@ -56,6 +56,28 @@ _FOURTH_SECOND: Final = 2.0 * math.cos(3.0 * math.pi / 8.0)
 """Damping of a second order Butterworth filter, and of the sections of a fourth order one."""
 
 
+@njit("float64(float64)", cache=True, nogil=True)
+def _section(factor: float) -> float:
+    """Of a band, what each of its two sections does."""
+    return float(math.sqrt(factor))
+
+
+@njit("void(float64[:,:,::1])", cache=True, nogil=True)
+def _flush(memory: NDArray[np.float64]) -> None:
+    """A filter that decays into denormal numbers costs a hundred times as much."""
+    for section in range(memory.shape[0]):
+        for channel in range(2):
+            for place in range(2):
+                if abs(memory[section, channel, place]) < 1.0e-30:
+                    memory[section, channel, place] = 0.0
+
+
+@njit("float64(float64[::1])", cache=True, nogil=True)
+def _middle(factors: NDArray[np.float64]) -> float:
+    """The factor of the middle band: what is divided by is 0 only where all is silent."""
+    return float(max(factors[MID], _LEAST_MID * max(factors[LOW], factors[HIGH])))
+
+
 @njit(
     "void(float32[:,::1], float64[::1], float64[::1], float64[:,:,::1], float64, float64)",
     cache=True,
@@ -78,27 +100,36 @@ def _bands(
     flat = True
     for band in range(3):
         flat = flat and before[band] == 1.0 and after[band] == 1.0
-    low = mid = high = side = other = 1.0
+    # What goes in a straight line are the factors of a section, not those of the bands: the roots
+    # below would bend sharply near 0.
+    low, low_after = _section(before[LOW]), _section(after[LOW])
+    mid, mid_after = _section(_middle(before)), _section(_middle(after))
+    high, high_after = _section(before[HIGH]), _section(after[HIGH])
+    side, side_after = math.sqrt(low * mid), math.sqrt(low_after * mid_after)
+    edge, edge_after = math.sqrt(high), math.sqrt(high_after)
+    below = between = across = above = edges = 1.0
+    solved_low = 1.0 / (1.0 + g_low * (g_low + _BUTTERWORTH))
+    solved_high = 1.0 / (1.0 + g_high * (g_high + _BUTTERWORTH))
     for i in range(samples):
         if not flat:
             share = (i + 1) / samples
-            low = before[LOW] + (after[LOW] - before[LOW]) * share
-            mid = before[MID] + (after[MID] - before[MID]) * share
-            high = before[HIGH] + (after[HIGH] - before[HIGH]) * share
-            # Two sections to each shelf: each does the square root of it.
-            mid = max(mid, _LEAST_MID * max(low, high))
-            other = math.sqrt(high / mid) if mid > 0.0 else 0.0
-            low = math.sqrt(low)
-            mid = math.sqrt(mid)
-            side = math.sqrt(low * mid)
+            below = low + (low_after - low) * share
+            between = mid + (mid_after - mid) * share
+            across = side + (side_after - side) * share
+            # The upper shelf makes up for what the lower one, after it, will take: the other way
+            # round every small corner of a moving knob would be lifted with it.
+            above = edges = 0.0
+            if between > 0.0:
+                above = (high + (high_after - high) * share) / between
+                edges = (edge + (edge_after - edge) * share) / math.sqrt(between)
         for channel in range(2):
             x = np.float64(sound[i, channel])
             for section in range(4):
-                g = g_low if section < 2 else g_high
+                g = g_high if section < 2 else g_low
+                solved = solved_high if section < 2 else solved_low
                 one = memory[section, channel, 0]
                 two = memory[section, channel, 1]
-                rest = x - two
-                band_pass = (one + g * rest) / (1.0 + g * (g + _BUTTERWORTH))
+                band_pass = (one + g * (x - two)) * solved
                 low_pass = two + g * band_pass
                 memory[section, channel, 0] = 2.0 * band_pass - one
                 memory[section, channel, 1] = 2.0 * low_pass - two
@@ -106,11 +137,12 @@ def _bands(
                     band_pass *= _BUTTERWORTH
                     high_pass = x - band_pass - low_pass
                     if section < 2:
-                        x = mid * high_pass + side * band_pass + low * low_pass
+                        x = above * high_pass + edges * band_pass + low_pass
                     else:
-                        x = other * high_pass + math.sqrt(other) * band_pass + low_pass
+                        x = between * high_pass + across * band_pass + below * low_pass
             if not flat:
                 sound[i, channel] = np.float32(x)
+    _flush(memory)
 
 
 @njit(
@@ -150,6 +182,7 @@ def _pass(
                 memory[section, channel, 1] = 2.0 * low_pass - two
                 x = x - damping * band_pass - low_pass if high else low_pass
             sound[i, channel] = np.float32(dry + share * (x - dry))
+    _flush(memory)
 
 
 class Tone:

@@ -28,6 +28,16 @@ def fits(one: str, other: str) -> bool:
     return steps_between(one, other) <= 1
 
 
+def shifted(key: str, semitones: int) -> str:
+    """The key that is heard when music in `key` is played so many semitones higher.
+
+    A semitone is seven fifths, so seven steps around the wheel. Raises ValueError when the key is
+    not Camelot.
+    """
+    hour, letter = _parsed(key)
+    return f"{(hour - 1 + 7 * semitones) % _HOURS + 1}{letter}"
+
+
 def _parsed(key: str) -> tuple[int, str]:
     match = _CAMELOT.fullmatch(key)
     if match is None:

@@ -96,6 +96,9 @@ class Track:
     files: dict[str, str]
     """Name of the stem -> name of its file in `folder`."""
 
+    energy: float | None = None
+    """How much it asks of a floor, 0 to 1; None where nobody said."""
+
     def section_at(self, bar: float) -> Section:
         """The section that `bar` lies in; the first before the track, the last after it."""
         return next((s for s in reversed(self.sections) if s.bar <= bar), self.sections[0])

@@ -268,6 +268,7 @@ class Deck:
         lost = abs(stretcher.off(places, QUANTUM)) > _LOST_SECONDS * self._rate
         if self._begins or lost:
             heard = lost or any(fades.fade(soon, *row) > 0.0 for row in self.fades)
+            stretcher.first, stretcher.per_beat = self._first, self._per_beat
             stretcher.start(places, QUANTUM, self._step, at_once=heard)
             self._begins = False
             if self._jump_at < -fades.NEVER:

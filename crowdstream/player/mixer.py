@@ -18,7 +18,7 @@ import numpy as np
 from crowdstream.dsp import fades, limiter
 from crowdstream.dsp.limiter import Limiter
 from crowdstream.dsp.loudness import ShortTerm
-from crowdstream.music.conductor import PHRASE, Conductor, Rules
+from crowdstream.music.conductor import PHRASE, Conductor, Heard, Rules
 from crowdstream.music.orders import Fade, Jump, Order, Start, Stop, Sweep
 from crowdstream.music.timeline import BEATS_PER_BAR, QUANTUM, Timeline
 from crowdstream.packets import DeckState, Mix, Playing, ShowEvent
@@ -54,6 +54,7 @@ class Mixer:
         seed: int = 0,
         rules: Rules = Rules(),  # noqa: B008  frozen
         start: float = 0.0,
+        history: Sequence[Heard] = (),
     ) -> None:
         """Ready to render; nothing is loaded yet.
 
@@ -65,6 +66,7 @@ class Mixer:
             seed: of everything that is left to chance.
             rules: how the music may be moved.
             start: seconds on the clock of the packets at sample 0, for the events.
+            history: what was heard tonight before, the oldest first.
 
         Raises:
             ConfigError: no tracks.
@@ -73,7 +75,7 @@ class Mixer:
         self.position = 0
         """Samples rendered."""
 
-        self.conductor = Conductor(tracks, rules, seed=seed)
+        self.conductor = Conductor(tracks, rules, seed=seed, history=history)
         self.timeline = Timeline(rate, self.conductor.first_bpm, first_sample=limiter.DELAY)
         self._rules = rules
         self._load = load
@@ -178,6 +180,8 @@ class Mixer:
             changed = True
         if changed:
             self._set_levels()
+            for order in conductor.gesture(self.timeline.beat):
+                self._carry_out(order, self.timeline.beat)
 
     def _set_levels(self) -> None:
         levels = self.conductor.levels()

@@ -35,6 +35,7 @@ import numpy as np
 from crowdstream.errors import CrowdstreamError, DeviceError, MediaError
 from crowdstream.packets import Mix
 from crowdstream.player.card import Card
+from crowdstream.player.facts import mix_of
 from crowdstream.player.heard import HeardClock
 from crowdstream.player.loader import Loader
 from crowdstream.player.mixer import QUANTUM, Mixer, Rules
@@ -258,7 +259,7 @@ class _Player:
         ]
 
     def _take(self, facts: Any) -> None:
-        mix = Mix(**{**facts, "gains": tuple(facts["gains"])})
+        mix = mix_of(facts)
         self._wishes.append((max(0, int(self._clock.heard_at(mix.at))), mix))
 
     def _tell(self, teller: _Teller, now: float) -> None:

@@ -32,7 +32,24 @@ class RulesSettings(BaseModel):
     bars_per_track: int = Field(
         48, ge=16, le=512, description="A track is heard for at least so many bars."
     )
-    overlap_bars: Literal[8, 16] = Field(8, description="How long two tracks are heard at once.")
+    style: Literal[
+        "auto", "stem swap", "drums only", "long blend", "cut", "echo out", "filter out"
+    ] = Field("auto", description="The way from one track to the next; auto: what fits.")
+    overlap_bars: int = Field(
+        8, ge=4, le=32, multiple_of=4,
+        description="How long two tracks are heard at once, in bars: 4, 8, and so on up to 32.",
+    )  # fmt: skip
+    crossfade_duration: float | None = Field(
+        None, gt=0, le=120,
+        description="The same in seconds: the nearest length of whole four bars is taken.",
+    )  # fmt: skip
+    segment_beats: int = Field(
+        48, ge=16, le=256,
+        description="A floor that should stay hears stretches of so many beats again.",
+    )  # fmt: skip
+    most_shift: int = Field(
+        0, ge=0, le=3, description="A track may be moved by so many semitones so that keys agree."
+    )
     drop_from: float = Field(
         0.6, ge=0, le=1, description="With a drive above this the next track comes in by its drop."
     )

@@ -57,7 +57,15 @@ _MOST_PULL: Final = 0.02
 _NEAR: Final = 0.75
 """Samples off that are left alone: the source can only be read at whole samples."""
 
-_UNITY: Final = 1.0e-6
+_UNITY: Final = 1.0e-5
+"""A ratio so near 1 is 1."""
+
+_EVEN_FRAMES: Final = 24
+"""Before Rubber Band is told of a ratio of 1. It then brings all phases back to those of the
+source and hands the sound through; a tempo that only passes by need not."""
+
+_HELD_BACK: Final = 35.0
+"""Samples off, 0.8 ms, for which a beat is waited for at most."""
 
 _ROOM: Final = 4096
 
@@ -97,7 +105,7 @@ class Stretcher:
         self._band: Any = pylibrb.RubberBandStretcher(
             rate, CHANNELS,
             option.PROCESS_REALTIME | option.ENGINE_FINER | option.WINDOW_SHORT
-            | option.THREADING_NEVER,
+            | option.THREADING_NEVER | option.CHANNELS_TOGETHER,
             1.0, 1.0,
         )  # fmt: skip
         self._holds = int(self._band.get_samples_required())
@@ -123,6 +131,15 @@ class Stretcher:
 
         self.jump_by = 0.0
         self._early = 0
+        self.first = 0.0
+        """A beat of the track, in source samples."""
+
+        self.per_beat = 1.0
+        self._even = 0
+        """Frames of ratio 1 in a row."""
+
+        self._faster = False
+        """The last frame played the track at its own tempo or above."""
 
     def start(
         self, places: NDArray[np.float64], samples: int, step: float, *, at_once: bool
@@ -151,6 +168,8 @@ class Stretcher:
         # The ratio first: what is reset remembers it.
         self._band.time_ratio = _ratio(advance, step)
         self._band.reset()
+        # At the beginning all phases are those of the source.
+        self._even, self._faster = _EVEN_FRAMES, False
 
     def off(self, places: NDArray[np.float64], samples: int) -> float:
         """How far the next frame lies beside its place, in source samples."""
@@ -200,11 +219,7 @@ class Stretcher:
         band, step = self._band, self._step
         wanted = _place(places, self._sounds_at, samples)
         advance = _place(places, self._sounds_at + HOP, samples) - wanted
-        off = self._middle - wanted
-        if abs(off) > _NEAR * step:
-            most = _MOST_PULL * HOP * step
-            advance -= min(max(_PULL * off, -most), most)
-        ratio = _ratio(advance, step)
+        ratio = self._choose(advance, self._middle - wanted)
         if ratio != band.time_ratio:
             band.time_ratio = ratio
         needed = int(band.get_samples_required())
@@ -223,6 +238,30 @@ class Stretcher:
         left_out = min(self._early, made)
         self._early -= left_out
         self._begin, self._end = _keep(self._ready, self._begin, self._end, sound, left_out)
+
+    def _choose(self, advance: float, off: float) -> float:
+        """The ratio of the next hop, which should advance so far and is `off` its place.
+
+        In short windows Rubber Band looks ahead for kicks only where it slows a track down. At the
+        first frame from which on it does, it takes any sound for a stroke and sets all phases
+        anew, so a pad would stumble. The tempo therefore passes from faster to slower on a beat,
+        where there is a stroke as a rule, and for nothing else than the timeline.
+        """
+        step = self._step
+        steady = ratio = _ratio(advance, step)
+        if abs(off) > _NEAR * step:
+            most = _MOST_PULL * HOP * step
+            ratio = _ratio(advance - min(max(_PULL * off, -most), most), step)
+            ratio = max(ratio, 1.0 + _UNITY) if steady > 1.0 else min(ratio, 1.0 - _UNITY)
+        self._even = self._even + 1 if ratio == 1.0 else 0
+        if ratio == 1.0 and self._even < _EVEN_FRAMES:
+            ratio = 1.0 - _UNITY if self._faster else 1.0 + _UNITY
+        if self._faster and ratio > 1.0:
+            to_beat = (self.first - self._middle) % self.per_beat
+            if to_beat > HOP * step and abs(off) < _HELD_BACK * step:
+                ratio = 1.0 - _UNITY
+        self._faster = ratio <= 1.0
+        return ratio
 
 
 def _place(places: NDArray[np.float64], at: float, samples: int) -> float:

@@ -48,16 +48,21 @@ def a_track(
 
 
 def clicks(
-    track: Track, *, channels: tuple[float, float] = (1.0, 1.0), tones: float = 0.1
+    track: Track,
+    *,
+    channels: tuple[float, float] = (1.0, 1.0),
+    tones: float = 0.1,
+    click_seconds: float = CLICK_SECONDS,
 ) -> NDArray[np.int16]:
     """Its stems, shape (4, samples, 2): drums click, the others hum at TONES_HZ.
 
     The middle of a click is its beat, to a fraction of a sample. `channels` are the gains of the
-    click to left and right; `tones` is the amplitude of what hums.
+    click to left and right; `tones` is the amplitude of what hums. A shorter click has less of
+    the lows that a mixer takes away.
     """
     samples = int(track.seconds * track.rate)
     stems = np.zeros((4, samples, 2), np.float64)
-    half = int(CLICK_SECONDS / 2 * track.rate)
+    half = int(click_seconds / 2 * track.rate)
     for beat in range(track.bars * 4):
         at = track.beat_sample(beat)
         index = np.arange(max(0, int(at) - half), min(samples, int(at) + half + 2))

@@ -163,6 +163,16 @@ def test_another_config_in_this_folder_is_told_of(run: Run) -> None:
     assert "note: " in run("check", "--config", "etc/config.toml").err
 
 
+def test_check_warns_of_loops_that_no_phrase_fits_into(run: Run) -> None:
+    write("config.toml", "[speakers.rules]\nsegment_beats = 40\n")
+    code, out, err = run("check")
+    assert (code, out) == (0, "everything is right\n")
+    assert "speakers.rules: segment_beats is 40" in err
+    assert "32 is played" in err
+    write("config.toml", "[speakers.rules]\nsegment_beats = 64\n")
+    assert "segment_beats" not in run("check").err
+
+
 def test_check_for_scripts(run: Run) -> None:
     write("config.toml", "[healt]")
     code, out, err = run("check", "--json")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crowdstream.music.harmony import fits, steps_between
+from crowdstream.music.harmony import fits, shifted, steps_between
 
 WHEEL = [f"{hour}{letter}" for hour in range(1, 13) for letter in "AB"]
 
@@ -31,3 +31,9 @@ def test_what_is_no_key_is_refused(key: str) -> None:
     """With a sentence that says what would be one."""
     with pytest.raises(ValueError, match="1A to 12B"):
         fits(key, "8A")
+
+
+def test_a_semitone_is_seven_steps_around_the_wheel() -> None:
+    """A minor (8A) a semitone up is B flat minor (3A); an octave up it is itself."""
+    assert [shifted("8A", n) for n in (0, 1, -1, 12)] == ["8A", "3A", "1A", "8A"]
+    assert shifted("12B", 7) == "1B"

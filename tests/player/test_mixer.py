@@ -20,7 +20,8 @@ from crowdstream.testing.music import SHORT_FORM, a_track, clicks
 
 RATE = 44100
 QUICK = Rules(
-    slope_up=1.0, slope_down=1.0, bars_per_track=16, fade_in_seconds=0.0, stretch="varispeed"
+    slope_up=1.0, slope_down=1.0, bars_per_track=16, fade_in_seconds=0.0, stretch="varispeed",
+    style="stem swap",
 )  # fmt: skip
 KEYED = replace(QUICK, stretch="rubberband")
 ENGINES = ("varispeed", "rubberband")
@@ -29,8 +30,8 @@ ENGINES = ("varispeed", "rubberband")
 LEFT = a_track("left", bpm=116.0, key="8A", form=SHORT_FORM)
 RIGHT = a_track("right", bpm=122.0, key="8B", form=SHORT_FORM, first_beat_seconds=0.0371)
 SOUNDS = {
-    "left": clicks(LEFT, channels=(1.0, 0.0), tones=0.0),
-    "right": clicks(RIGHT, channels=(0.0, 1.0), tones=0.0),
+    "left": clicks(LEFT, channels=(1.0, 0.0), tones=0.0, click_seconds=0.001),
+    "right": clicks(RIGHT, channels=(0.0, 1.0), tones=0.0, click_seconds=0.001),
 }
 
 
@@ -299,7 +300,7 @@ def test_events_are_given_once_and_tell_the_past() -> None:
     """Each at the sample of its beat."""
     mixer = a_mixer()
     seen = []
-    for _ in quanta(mixer, 60.0, sweep):
+    for _ in quanta(mixer, 75.0, sweep):
         for event in mixer.events():
             assert event.t * RATE <= mixer.position + QUANTUM
             seen.append((event.event, round(event.t, 6)))
@@ -333,6 +334,8 @@ def test_rendering_makes_nothing_new_in_memory(rules: Rules) -> None:
         after, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # Less than one quantum of sound (2 kB) at any moment: numbers, but no arrays.
-    assert peak - before < QUANTUM * 2 * 4
-    assert after - before < 512
+    # Numbers, but no arrays: less than a quantum of sound (2 kB) at any moment. The binding of
+    # Rubber Band keeps handles of 60 bytes for a while, one for each frame.
+    handles = 0 if rules is QUICK else 50 * 60
+    assert peak - before < QUANTUM * 2 * 4 + handles
+    assert after - before < 512 + handles

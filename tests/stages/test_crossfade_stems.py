@@ -111,3 +111,12 @@ def test_how_quiet_it_gets_is_a_setting_and_the_groove_gets_less_quiet() -> None
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         CrossfadeStemsConfig(**settings)
+
+
+def test_what_the_programme_would_have_goes_along() -> None:
+    """For a floor that has cooled for long: the same law, at the programme's intensity."""
+    stage = a_stage(programme={"bpm": 118, "intensity": 0.6})
+    mix = wish(stage, 0.1)
+    assert (mix.programme_drive, mix.programme_bpm) == (0.6, 118)
+    assert mix.programme_gains == wish(a_stage(), 0.6).gains
+    assert mix.gains != mix.programme_gains
