@@ -38,6 +38,7 @@ from crowdstream.player.card import Card
 from crowdstream.player.heard import HeardClock
 from crowdstream.player.mixer import QUANTUM, Mixer, Rules
 from crowdstream.player.output import BlockCutter, Output, OutputSettings
+from crowdstream.player.peaks import true_peak_of
 from crowdstream.player.ring import SoundRing
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class _Loader:
                 continue
             try:
                 stems = load_stems(track, self._rate)
+                true_peak_of(track, stems)  # so that the render thread need not
             except Exception as error:  # a broken file costs one track, not the show
                 broken.add(track.id)
                 self._failed.append((track, str(error)))
