@@ -12,6 +12,8 @@ to the sample. A key that is moved is read faster or slower from the track and s
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -95,6 +97,16 @@ def _keep(
     return begin, end + made
 
 
+_living: Final[weakref.WeakSet[Stretcher]] = weakref.WeakSet()
+
+
+@atexit.register
+def _let_go() -> None:
+    """What is still alive when the interpreter ends is no leak, and need not be reported as one."""
+    for stretcher in list(_living):
+        stretcher.end()
+
+
 class Stretcher:
     """One Rubber Band of eight channels, and what it has ready."""
 
@@ -108,6 +120,7 @@ class Stretcher:
             | option.THREADING_NEVER | option.CHANNELS_TOGETHER,
             1.0, 1.0,
         )  # fmt: skip
+        _living.add(self)
         self._holds = int(self._band.get_samples_required())
         self._source = np.zeros(CHANNELS * _ROOM, np.float32)
         self._ready = np.zeros((CHANNELS, _ROOM), np.float32)
@@ -170,6 +183,10 @@ class Stretcher:
         self._band.reset()
         # At the beginning all phases are those of the source.
         self._even, self._faster = _EVEN_FRAMES, False
+
+    def end(self) -> None:
+        """Nothing is played any more."""
+        self._band = None
 
     def off(self, places: NDArray[np.float64], samples: int) -> float:
         """How far the next frame lies beside its place, in source samples."""
