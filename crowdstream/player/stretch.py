@@ -110,12 +110,15 @@ def _let_go() -> None:
 class Stretcher:
     """One Rubber Band of eight channels, and what it has ready."""
 
-    def __init__(self, rate: int) -> None:
-        """All memory is taken here, about 4 ms. Needs `HERE`."""
+    def __init__(self, rate: int, *, drums: bool = True) -> None:
+        """All memory is taken here, about 4 ms. Needs `HERE`.
+
+        Without `drums` the first stem is left out, and silent.
+        """
         assert pylibrb is not None
         option = pylibrb.Option
         self._band: Any = pylibrb.RubberBandStretcher(
-            rate, CHANNELS,
+            rate, CHANNELS if drums else CHANNELS - 2,
             option.PROCESS_REALTIME | option.ENGINE_FINER | option.WINDOW_SHORT
             | option.THREADING_NEVER | option.CHANNELS_TOGETHER,
             1.0, 1.0,
@@ -128,6 +131,8 @@ class Stretcher:
         self._table = sinc_table()
         self._taps = np.zeros(32, np.float32)
         self._wanted = np.ones(STEM_COUNT, np.bool_)
+        self._wanted[0] = drums
+        self._first_row = 0 if drums else 2
         self._jump_samples = JUMP_SECONDS * rate
         self._step = 1.0
         self._fed = 0.0
@@ -246,7 +251,7 @@ class Stretcher:
             self._wanted, self._table, self._taps, source,
         )  # fmt: skip
         self._fed += needed * step
-        band.process(source)
+        band.process(source[self._first_row :])
         made = int(band.available())
         sound = band.retrieve(made)
         holds = self._holds - int(band.get_samples_required())
@@ -254,7 +259,9 @@ class Stretcher:
         self._sounds_at += made
         left_out = min(self._early, made)
         self._early -= left_out
-        self._begin, self._end = _keep(self._ready, self._begin, self._end, sound, left_out)
+        self._begin, self._end = _keep(
+            self._ready[self._first_row :], self._begin, self._end, sound, left_out
+        )
 
     def _choose(self, advance: float, off: float) -> float:
         """The ratio of the next hop, which should advance so far and is `off` its place.
