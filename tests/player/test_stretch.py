@@ -124,7 +124,7 @@ def test_the_key_stays_while_the_tempo_swings() -> None:
 def test_a_tempo_that_hovers_around_the_tracks_own_leaves_a_tone_alone() -> None:
     """Corrections of the place do not pass from faster to slower: nothing is set anew but on beats."""
     time = np.arange(700) * QUANTUM / RATE
-    bpm = 120.002 + 0.001 * np.sin(2 * np.pi * time)
+    bpm = 120.06 + 0.03 * np.sin(2 * np.pi * time)
     beats = np.concatenate([[4.0], 4.0 + np.cumsum(bpm * QUANTUM / 60 / RATE)])
     sound = played(a_deck(a_tone(2000.0)), beats)[8192:]
     turn = sound * np.exp(-2j * np.pi * 2000.0 * np.arange(len(sound)) / RATE)
@@ -146,7 +146,8 @@ def test_a_jump_goes_on_elsewhere_on_the_beat_and_without_a_click(engine: Engine
     """Half a beat back: clicks lie half a beat off from there on, and a tone breaks nowhere."""
     beats = steady(123.0, quanta=700)
     sounds = []
-    for stems in (CLICKS, a_tone(400.0)):
+    hz = 397.0  # the loop is no whole number of its periods
+    for stems in (CLICKS, a_tone(hz)):
         deck = Deck(RATE, -14.0, engine=engine)
         deck.load(TRACK, stems, 0.0)
         before, after = beats[:401], beats[400:]
@@ -163,7 +164,7 @@ def test_a_jump_goes_on_elsewhere_on_the_beat_and_without_a_click(engine: Engine
     assert np.abs(off_beat_ms(clicks_after, since, shift=0.5)).max() < 0.5
     assert np.abs(off_beat_ms(sounds[0][: len(until) * QUANTUM - QUANTUM], until)[:-1]).max() < 0.5
     corner = np.abs(np.diff(sounds[1][4096:], 2))
-    own = 0.25 * (2 * np.pi * 400.0 / RATE) ** 2
+    own = 0.25 * (2 * np.pi * hz * 123.0 / 120.0 / RATE) ** 2
     assert corner.max() < 3.0 * own
 
 
