@@ -122,7 +122,7 @@ def test_the_key_stays_while_the_tempo_swings() -> None:
 
 
 def test_a_tempo_that_hovers_around_the_tracks_own_leaves_a_tone_alone() -> None:
-    """Corrections of the place do not pass from faster to slower: nothing is set anew but on beats."""
+    """It is as loud all the time: nothing is set anew."""
     time = np.arange(700) * QUANTUM / RATE
     bpm = 120.06 + 0.03 * np.sin(2 * np.pi * time)
     beats = np.concatenate([[4.0], 4.0 + np.cumsum(bpm * QUANTUM / 60 / RATE)])
