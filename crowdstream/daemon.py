@@ -266,6 +266,8 @@ def status_facts(status: Status, latest: Latest, now: float) -> dict[str, Any]:
             "lufs": playing.lufs,
             "underruns": playing.underruns,
             "callback_age": playing.callback_age,
+            "limiter_db": playing.limiter_db,
+            "stretch": playing.stretch,
         },
     }
 

@@ -408,7 +408,8 @@ class Playing(Packet):
     """The most that the limiter took away since the last Playing; 0 or less."""
 
     stretch: str = ""
-    """How tracks are brought to the tempo: `rubberband` (in their key) or `varispeed`."""
+    """How tracks are brought to the tempo: `rubberband` (in their key), `hybrid` (all but the
+    drums) or `varispeed` (like a record)."""
 
     def bar_phase(self) -> float:
         """0 to 1 within the bar."""

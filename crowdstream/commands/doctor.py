@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 PACKAGES: Final = (
     "numpy", "numba", "opencv-python-headless", "openvino", "onnxruntime", "sounddevice",
-    "soundfile", "soxr", "python-osc", "structlog", "pydantic",
+    "soundfile", "soxr", "pylibrb", "python-osc", "structlog", "pydantic",
 )  # fmt: skip
 
 LAST_CHANGES: Final = 8
@@ -200,6 +200,8 @@ def _told_of(running: dict[str, Any]) -> Iterator[str]:
         yield (
             f"playing {playing.get('track')} ({playing.get('section')}),"
             f" {number(playing.get('bpm'), '.1f')} BPM, {number(playing.get('lufs'), '.1f')} LUFS,"
+            f" limiter {number(playing.get('limiter_db'), '.1f')} dB,"
+            f" stretched by {playing.get('stretch') or '-'},"
             f" underruns {playing.get('underruns')}, {playing.get('state')}"
         )
 

@@ -88,8 +88,8 @@ class Rules:
     fade_in_seconds: float = 3.0
     loudness_lufs: float = -14.0
     ceiling_db: float = -1.0
-    stretch: Literal["rubberband", "varispeed"] = "rubberband"
-    """How a track is brought to the tempo: in its own key, or faster and higher, as a record."""
+    stretch: Literal["rubberband", "hybrid", "varispeed"] = "rubberband"
+    """How a track meets the tempo: in its key; all but the drums in its key; as a record."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError, one sentence for each value that cannot be."""
@@ -110,8 +110,8 @@ class Rules:
             (self.min_stay_bars >= 0 and self.turn_bars >= 0, "bars cannot be negative"),
             (-60 <= self.floor_db <= 0, "floor_db must be -60 to 0"),
             (-20 <= self.ceiling_db <= 0, "ceiling_db must be -20 to 0"),
-            (self.stretch in ("rubberband", "varispeed"),
-             "stretch must be rubberband or varispeed"),
+            (self.stretch in ("rubberband", "hybrid", "varispeed"),
+             "stretch must be rubberband, hybrid or varispeed"),
             (self.slew_db_per_beat > 0, "slew_db_per_beat must be above 0"),
             (self.fade_in_seconds >= 0 and self.hold_seconds > 0, "seconds cannot be negative"),
         )  # fmt: skip

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from crowdstream.music.library import Track
 
-Engine = Literal["rubberband", "varispeed"]
+Engine = Literal["rubberband", "hybrid", "varispeed"]
+"""Everything in its key; all but the drums, which keep their attack instead; or as a record."""
 
 KNOBS: Final = ("low", "mid", "high", "lowpass", "highpass", "echo", "gain")
 """Rows of a deck's table of knobs; the first five are those of `dsp.eq`."""
@@ -105,7 +106,8 @@ class Deck:
         """Beat of the timeline at which the deck is empty again."""
 
         self.engine: Engine = engine if stretch.HERE else "varispeed"
-        self._stretcher = Stretcher(rate) if self.engine == "rubberband" else None
+        drums = self.engine != "hybrid"
+        self._stretcher = None if self.engine == "varispeed" else Stretcher(rate, drums=drums)
         self._begins = False
         """The track was loaded and nothing of it was played."""
 
@@ -125,6 +127,12 @@ class Deck:
 
         self._jump_at = -fades.NEVER
         self._jump_to = 0.0
+        self._jump_beats = 0.0
+        """JUMP_SECONDS in beats, at the tempo of the last quantum."""
+
+        self._heard = fades.NEVER
+        """Beat at the end of the last quantum."""
+
         self._step = 1.0
         self._places = np.zeros(AHEAD_QUANTA + 1)
         self._tone = Tone(rate)
@@ -191,7 +199,8 @@ class Deck:
 
         Should be told a tenth of a second before. Stems and knobs stay as they are.
         """
-        self._jump_to, self._jump_at = offset, beat
+        # Too late for the line: as soon as it can be without a click.
+        self._jump_to, self._jump_at = offset, max(beat, self._heard + self._jump_beats)
         if self._stretcher is not None and not self._begins:
             self._stretcher.jump(*self._jump())
 
@@ -232,6 +241,7 @@ class Deck:
             self._sound, float(self._knobs_before[ECHO]), float(self._knobs_after[ECHO]),
             per_beat, out,
         )  # fmt: skip
+        self._heard, self._jump_beats = end, JUMP_SECONDS * self._rate / per_beat
         if end >= self._jump_at:
             self.offset, self._jump_at = self._jump_to, -fades.NEVER
         if end >= self.stops_at:
@@ -273,24 +283,35 @@ class Deck:
             self._begins = False
             if self._jump_at < -fades.NEVER:
                 stretcher.jump(*self._jump())
-        return stretcher.play(stems, places, QUANTUM)
+        rows, column = stretcher.play(stems, places, QUANTUM)
+        if self.engine == "hybrid":
+            self._audible[1:] = False
+            self._audible[0] = self._before[0] > 0.0 or self._after[0] > 0.0
+            self._read_quantum(stems, begin, end)
+            rows[:2, column : column + QUANTUM] = self._rows[:2]
+        return rows, column
 
     def _varispeed(
         self, stems: NDArray[np.int16], begin: float, end: float
     ) -> tuple[NDArray[np.float32], int]:
         """The stems as fast as they should be, and as high."""
         self._begins = False
-        position = self._first + (begin + self._read_offset) * self._per_beat
-        step = (end - begin) * self._per_beat / QUANTUM
-        at, by = self._jump() if self._jump_at < -fades.NEVER else (NO_JUMP, 0.0)
         np.logical_or(self._before > 0.0, self._after > 0.0, out=self._audible)
+        self._read_quantum(stems, begin, end)
+        return self._rows, 0
+
+    def _read_quantum(self, stems: NDArray[np.int16], begin: float, end: float) -> None:
+        """What is audible, like a record, into the rows."""
+        position = self._first + (begin + self.offset) * self._per_beat
+        step = (end - begin) * self._per_beat / QUANTUM
+        at, by = NO_JUMP, 0.0
+        if self._jump_at < -fades.NEVER:
+            at = self._first + (self._jump_at + self.offset) * self._per_beat
+            by = (self._jump_to - self.offset) * self._per_beat
         read(
             stems, position, step, QUANTUM, at, by, JUMP_SECONDS * self._rate, self._audible,
             self._table, self._taps, self._rows,
         )  # fmt: skip
-        if end >= self._jump_at:
-            self._read_offset = self._jump_to
-        return self._rows, 0
 
 
 def _move(

@@ -21,6 +21,7 @@ from crowdstream.errors import CrowdstreamError, MediaError
 from crowdstream.music.library import Track, load_stems, read_track
 from crowdstream.player.decoded import DecodedCache, map_stems
 from crowdstream.player.lines import LineProcess, be_spoken_with, tell
+from crowdstream.player.peaks import true_peak_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,6 +99,7 @@ class Loader:
                 continue
             try:
                 stems = self._fetch(track)
+                true_peak_of(track, stems)  # so that the render thread need not
             except Exception as error:  # a broken file costs one track, not the show
                 self._broken.add(track.id)
                 self._failed.append((track, str(error)))

@@ -70,9 +70,10 @@ class RulesSettings(BaseModel):
         -14.0, ge=-40, le=-8, description="Every track is brought to this loudness."
     )
     ceiling_db: float = Field(-1.0, ge=-12, le=0, description="No peak goes above this.")
-    stretch: Literal["rubberband", "varispeed"] = Field(
+    stretch: Literal["rubberband", "hybrid", "varispeed"] = Field(
         "rubberband",
-        description="How a track meets the tempo: in its own key, or like a record, at less cost.",
+        description="How a track meets the tempo: in its key; all but the drums, which keep their"
+        " attack; or like a record, at less cost.",
     )
 
     def facts(self) -> dict[str, Any]:

@@ -12,6 +12,8 @@ to the sample. A key that is moved is read faster or slower from the track and s
 
 from __future__ import annotations
 
+import atexit
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -95,19 +97,33 @@ def _keep(
     return begin, end + made
 
 
+_living: Final[weakref.WeakSet[Stretcher]] = weakref.WeakSet()
+
+
+@atexit.register
+def _let_go() -> None:
+    """What is still alive when the interpreter ends is no leak, and need not be reported as one."""
+    for stretcher in list(_living):
+        stretcher.end()
+
+
 class Stretcher:
     """One Rubber Band of eight channels, and what it has ready."""
 
-    def __init__(self, rate: int) -> None:
-        """All memory is taken here, about 4 ms. Needs `HERE`."""
+    def __init__(self, rate: int, *, drums: bool = True) -> None:
+        """All memory is taken here, about 4 ms. Needs `HERE`.
+
+        Without `drums` the first stem is left out, and silent.
+        """
         assert pylibrb is not None
         option = pylibrb.Option
         self._band: Any = pylibrb.RubberBandStretcher(
-            rate, CHANNELS,
+            rate, CHANNELS if drums else CHANNELS - 2,
             option.PROCESS_REALTIME | option.ENGINE_FINER | option.WINDOW_SHORT
             | option.THREADING_NEVER | option.CHANNELS_TOGETHER,
             1.0, 1.0,
         )  # fmt: skip
+        _living.add(self)
         self._holds = int(self._band.get_samples_required())
         self._source = np.zeros(CHANNELS * _ROOM, np.float32)
         self._ready = np.zeros((CHANNELS, _ROOM), np.float32)
@@ -115,6 +131,8 @@ class Stretcher:
         self._table = sinc_table()
         self._taps = np.zeros(32, np.float32)
         self._wanted = np.ones(STEM_COUNT, np.bool_)
+        self._wanted[0] = drums
+        self._first_row = 0 if drums else 2
         self._jump_samples = JUMP_SECONDS * rate
         self._step = 1.0
         self._fed = 0.0
@@ -170,6 +188,10 @@ class Stretcher:
         self._band.reset()
         # At the beginning all phases are those of the source.
         self._even, self._faster = _EVEN_FRAMES, False
+
+    def end(self) -> None:
+        """Nothing is played any more."""
+        self._band = None
 
     def off(self, places: NDArray[np.float64], samples: int) -> float:
         """How far the next frame lies beside its place, in source samples."""
@@ -229,7 +251,7 @@ class Stretcher:
             self._wanted, self._table, self._taps, source,
         )  # fmt: skip
         self._fed += needed * step
-        band.process(source)
+        band.process(source[self._first_row :])
         made = int(band.available())
         sound = band.retrieve(made)
         holds = self._holds - int(band.get_samples_required())
@@ -237,7 +259,9 @@ class Stretcher:
         self._sounds_at += made
         left_out = min(self._early, made)
         self._early -= left_out
-        self._begin, self._end = _keep(self._ready, self._begin, self._end, sound, left_out)
+        self._begin, self._end = _keep(
+            self._ready[self._first_row :], self._begin, self._end, sound, left_out
+        )
 
     def _choose(self, advance: float, off: float) -> float:
         """The ratio of the next hop, which should advance so far and is `off` its place.
