@@ -37,11 +37,14 @@ EDGE: Final = 0.006
 """So far beyond its ends, relatively, both octaves are weighed by what is heard."""
 
 BAR: Final = 4
-REPEATS: Final = {1: 1.0, 2: 1.0, 4: 1.5, 8: 1.0, 16: 1.0}
-"""Beats after which music in four repeats, and their weight."""
+REPEATS: Final = {1: 1.0, 2: 1.0, 3: 1.0, 4: 1.5, 5: 1.0, 6: 1.0, 7: 1.0, 8: 1.5, 16: 1.0}
+"""Beats after which music in four repeats, and their weight. The odd ones tell a beat from what
+only fits into the bar: a dotted rhythm, a bar of three in which somebody counts four."""
 
 LOUDNESS_OF_BANDS: Final = (1.2, 1.0, 0.7)
 """Weight of low, mid and high: the beat is the kick's before it is the hat's."""
+
+LOUDNESS: Final = 0.3
 
 ATTACK_SECONDS: Final = 0.0
 """From where the rise is greatest to where the stroke begins."""
@@ -70,25 +73,41 @@ class Grid:
         return 60.0 / self.bpm
 
 
-def fine_rises(mono: Sound) -> Floats:
-    """Rises at FINE_RATE, shape (3, frames): low, mid, high."""
-    power = band_power(mono, FINE_WINDOW, FINE_HOP, (0.0, 280.0, 2500.0, 11500.0))
-    loud = np.quantile(power[:, ::10], 0.98, axis=1)
-    floor = np.maximum(1e-4 * loud, 1e-7 * loud.max() + 1e-14)
-    level = np.log10(power + floor[:, np.newaxis])
-    rise = np.zeros_like(level)
-    rise[:, 3:] = np.maximum(level[:, 3:] - level[:, :-3], 0.0)
-    return rise
+@dataclass(frozen=True, slots=True)
+class Strokes:
+    """Loudness of low, mid and high at FINE_RATE, seen in two ways; shape (3, frames)."""
+
+    rises: Floats
+    """How much it rises within 3 ms: when a stroke begins."""
+
+    accents: Floats
+    """How much louder the next 60 ms are than the last 30: how much weight a stroke has."""
 
 
-def measure_grid(onsets: Onsets, fine: Floats) -> Grid:
+def strokes_of(mono: Sound) -> Strokes:
+    """The strokes of one channel at RATE.
+
+    Loudness grows with the 0.3rd power of power (Stevens 1957): a ghost note stays a ghost, and
+    the hardest stroke does not drown all others.
+    """
+    level = band_power(mono, FINE_WINDOW, FINE_HOP, (0.0, 280.0, 2500.0, 11500.0)) ** LOUDNESS
+    rises = np.zeros_like(level)
+    rises[:, 3:] = np.maximum(level[:, 3:] - level[:, :-3], 0.0)
+    total = np.cumsum(np.pad(level, ((0, 0), (33, 64))), axis=1, dtype=np.float64)
+    count = level.shape[1]
+    before = (total[:, 30 : 30 + count] - total[:, :count]) / 30.0
+    after = (total[:, 96 : 96 + count] - total[:, 36 : 36 + count]) / 60.0
+    return Strokes(rises, np.maximum(after - before, 0.0).astype(np.float32))
+
+
+def measure_grid(onsets: Onsets, strokes: Strokes) -> Grid:
     """The grid that explains the rises best."""
     repeats = autocorrelation(onsets.coarse)
     period, scores = _best_period(repeats)
     period = _longer(repeats, period)
-    period, drift, share = straighten(fine, period / FRAME_RATE)
-    period = _octave(fine, period)
-    phase, phase_margin = _phase(fine, period)
+    period, drift, share = straighten(strokes.rises, period / FRAME_RATE)
+    period = _octave(strokes, period)
+    phase, phase_margin = _phase(strokes, period)
     confidence, reason = _trust(repeats, period * FRAME_RATE, scores, drift, share, phase_margin)
     return Grid(float(60.0 / period), float(phase), confidence, drift, reason)
 
@@ -99,6 +118,7 @@ def autocorrelation(rows: Floats) -> Floats:
     size = 1 << (2 * count - 1).bit_length()
     total = np.zeros(count)
     for row, weight in zip(rows, LOUDNESS_OF_BANDS, strict=True):
+        row = np.convolve(row, (0.1, 0.25, 0.3, 0.25, 0.1), "same")  # no loss between frames
         spectrum = np.fft.rfft(row, size)
         same = np.fft.irfft(np.square(spectrum.real) + np.square(spectrum.imag), size)[:count]
         total += weight * same / (same[0] + 1e-9)
@@ -246,8 +266,8 @@ def _blurred(rows: Floats, bins: int = 7) -> Floats:
     return total
 
 
-def _octave(fine: Floats, period: float) -> float:
-    """Into the octave; at its very ends, where both would do, by what is struck between beats."""
+def _octave(strokes: Strokes, period: float) -> float:
+    """Into the octave; at its very ends, where both would do, the one whose bars make more sense."""
     while 60.0 / period < SLOWEST_BPM * (1 - EDGE):
         period /= 2
     while 60.0 / period > FASTEST_BPM * (1 + EDGE):
@@ -255,40 +275,69 @@ def _octave(fine: Floats, period: float) -> float:
     slow = period if 60.0 / period < 1.5 * SLOWEST_BPM else 2 * period
     if not SLOWEST_BPM * (1 - EDGE) <= 60.0 / slow <= SLOWEST_BPM * (1 + EDGE):
         return period
-    bins = round(slow * FINE_RATE)
-    profile = _blurred(fold(fine, slow, bins), 21)
-    phase, _ = _phase(fine, slow)
-    here = round(phase * FINE_RATE) % bins
-    half = (here + bins // 2) % bins
-    strokes = profile - np.median(profile, axis=1, keepdims=True)
-    on, between = strokes[:2, here], strokes[:2, half]
-    return slow / 2 if float(np.max(between / np.maximum(on, 1e-9))) > 0.5 else slow
+    return max((slow, slow / 2), key=lambda length: float(drum_bars(strokes, length).max()))
 
 
-STROKES: Final = (1.0, 0.8, 0.35)
+KICKS: Final = (1.0, 0, 0.2, 0.2, 0.5, 0, 0.25, 0.2, 0.7, 0.1, 0.4, 0.1, 0.5, 0, 0.2, 0.1)
+BACKBEAT: Final = (0, 0, 0, 0.1, 1.0, 0, 0, 0.2, 0.3, 0.2, 0, 0, 1.0, 0, 0.1, 0.2)
+HALF_TIME: Final = (0, 0, 0, 0.1, 0.1, 0, 0, 0.2, 1.0, 0.1, 0, 0, 0.1, 0, 0.1, 0.2)
+"""How often drummers strike on each sixteenth of a bar: bass drum; snare or clap."""
 
 
-def _phase(fine: Floats, period: float) -> tuple[float, float]:
+def drum_bars(strokes: Strokes, period: float) -> Floats:
+    """How much the strokes look like bars that begin at each millisecond of a bar, -2 to 2."""
+    bins = round(BAR * period * FINE_RATE)
+    weight = fold(strokes.accents, BAR * period, bins)
+    low = weight[0]
+    snare = np.sqrt(weight[1] * weight[2])
+    kicks = _likeness(low, KICKS)
+    backs = np.maximum(_likeness(snare, BACKBEAT), _likeness(snare, HALF_TIME))
+    return kicks + backs
+
+
+def _likeness(profile: Floats, pattern: tuple[float, ...]) -> Floats:
+    """Correlation of a profile with a pattern of sixteenths that begins at each of its bins."""
+    bins = len(profile)
+    away = np.abs((np.arange(bins) + bins / 2) % bins - bins / 2)
+    width = bins / 16 * 0.2
+    hit = np.exp(-0.5 * np.square(away / width))
+    wanted = np.zeros(bins)
+    for step, weight in enumerate(pattern):
+        wanted += weight * np.roll(hit, round(step * bins / 16))
+    wanted -= wanted.mean()
+    here = np.fft.irfft(np.fft.rfft(profile - profile.mean()) * np.fft.rfft(hit), bins)
+    same = np.fft.irfft(np.fft.rfft(here) * np.conj(np.fft.rfft(wanted)), bins)
+    size = math.sqrt(float(here @ here) * float(wanted @ wanted))
+    return same / (size + 1e-12)
+
+
+WEIGHTS: Final = (1.0, 1.0, 0.35)
+"""Of low, mid and high, in how much a stroke tells of the beat."""
+
+
+def _phase(strokes: Strokes, period: float) -> tuple[float, float]:
     """(first beat in seconds, margin): where in the period the beat is struck."""
+    bars = drum_bars(strokes, period)
+    first = int(bars.argmax())
+    quarter = len(bars) / BAR
+    distance = np.abs((np.arange(len(bars)) - first + quarter / 2) % quarter - quarter / 2)
+    rival = float(bars[distance > 0.12 * quarter].max(initial=-1.0))
     bins = round(period * FINE_RATE)
-    profile = _blurred(fold(fine, period, bins), 9)
-    profile -= np.median(profile, axis=1, keepdims=True)
-    wide = np.stack([_largest(row, 12) for row in np.maximum(profile, 0.0)])
-    strength = np.array(STROKES) @ (wide / (wide.max(axis=1, keepdims=True) + 1e-9))
-    best = int(strength.argmax())
-    total = np.array(STROKES) @ (profile / (profile.max(axis=1, keepdims=True) + 1e-9))
-    near = (best + np.arange(-14, 15)) % bins
-    top = int(total[near].argmax())
-    at = _top(total[near], top, best - 14, 1.0)
-    distance = np.abs((np.arange(bins) - at + bins / 2) % bins - bins / 2)
-    rival = float(strength[distance > 0.12 * bins].max(initial=0.0))
+    sharp = _blurred(fold(strokes.rises, period, bins), 9)
+    sharp -= np.median(sharp, axis=1, keepdims=True)
+    total = np.array(WEIGHTS) @ (sharp / (sharp.max(axis=1, keepdims=True) + 1e-9))
+    # Accents begin some milliseconds before the stroke: they look ahead.
+    best = round(first * bins * BAR / len(bars))
+    near = (best + np.arange(-30, 31)) % bins
+    top = int((total[near] * np.hanning(71)[5:-5]).argmax())
+    at = _top(total[near], top, best - 30, 1.0)
     seconds = (at + 0.5) / bins * period + ATTACK_SECONDS
-    return seconds % period, 1.0 - rival / float(strength[best] + 1e-9)
+    return seconds % period, float(bars[first]) - rival
 
 
 def _largest(row: Floats, reach: int) -> Floats:
     """The largest within so many bins to either side, around a circle."""
-    return np.max([np.roll(row, shift) for shift in range(-reach, reach + 1)], axis=0)
+    return np.max([np.roll(row, shift, axis=-1) for shift in range(-reach, reach + 1)], axis=0)
 
 
 def _trust(
@@ -299,7 +348,8 @@ def _trust(
     parts = {
         "no steady beat is heard": _steps(scores[0], 0.06, 0.2),
         "another tempo fits nearly as well": _steps(1.0 - scores[1] / (scores[0] + 1e-9), 0.0, 0.12),
-        "the music is not in four": _steps(_fourness(repeats, period), -0.06, 0.02),
+        "the strokes do not fall on beats": _steps(_pulse(repeats, period), 0.0, 0.15),
+        "the music is not in four": _steps(_fourness(repeats, period), -0.05, -0.015),
         "the tempo drifts": _steps(share, 0.3, 0.75),
         "beat and off-beat sound alike": _steps(phase_margin, -0.1, 0.1),
     }
@@ -308,16 +358,27 @@ def _trust(
     return confidence, worst if confidence < 0.5 else ""
 
 
+def _pulse(repeats: Floats, period: float) -> float:
+    """How much of what repeats after a bar repeats after odd numbers of beats too."""
+    odd = float(np.nanmean([_near(repeats, k * period) for k in (1, 3, 5, 7)]))
+    between = float(np.nanmean([_near(repeats, k * period / 3) for k in (1, 2, 4, 5, 7, 8)]))
+    bar = float(np.nanmean([_near(repeats, k * period) for k in (4, 8)]))
+    return (odd - max(between, 0.0)) / max(bar, 1e-9)
+
+
 def _fourness(repeats: Floats, period: float) -> float:
-    """How much better the music repeats after four beats than after three or five or seven."""
-    def mean(beats: int) -> float:
-        values = at_lag(repeats, np.array([beats, 2 * beats]) * period)
-        return float(np.nanmean(values)) if not np.isnan(values).all() else 0.0
-    four = mean(4)
-    bar = 4 * period
-    halves = float(np.nanmean(at_lag(repeats, np.array([bar / 4, bar / 2, bar / 2, bar * 3 / 4]))))
-    thirds = float(np.nanmean(at_lag(repeats, np.array([bar / 3, 2 * bar / 3]))))
-    return min(four - max(mean(3), mean(5), mean(7)), halves - thirds)
+    """How much better the music repeats after bars of four than after bars of three or five."""
+
+    def bars_of(beats: int) -> float:
+        return float(np.nanmean([_near(repeats, k * beats * period) for k in (1, 2, 3, 4)]))
+
+    four = bars_of(4)
+    return (four - max(bars_of(3), bars_of(5), bars_of(7))) / max(four, 1e-9)
+
+
+def _near(repeats: Floats, lag: float) -> float:
+    """The best agreement within a frame and a half."""
+    return float(at_lag(repeats, lag + np.linspace(-1.5, 1.5, 7)).max())
 
 
 def _steps(value: float, low: float, high: float) -> float:

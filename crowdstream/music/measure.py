@@ -14,7 +14,7 @@ import numpy as np
 from crowdstream.music.downbeats import beats_of, find_downbeats
 from crowdstream.music.grid import (
     Grid,
-    fine_rises,
+    strokes_of,
     measure_grid,
 )
 from crowdstream.music.keys import camelot_of as camelot_of
@@ -120,7 +120,7 @@ def measure_track(mix: Sound, rate: int, stems: Sound | None = None) -> Measured
     _check(mix, rate)
     mono = heard(mix, rate)
     rises = onsets(mono)
-    grid = measure_grid(rises, fine_rises(mono))
+    grid = measure_grid(rises, strokes_of(mono))
     begins, ends = _extent(rises)
     first = _first_beat(grid, begins)
     beats = beats_of(rises, first, grid.beat_seconds)
@@ -151,7 +151,7 @@ def check_grid(mix: Sound, rate: int, bpm: float, first_beat_seconds: float) -> 
     if not bpm > 0.0:
         raise ValueError(f"a tempo of {bpm} BPM is none")
     mono = heard(mix, rate)
-    grid = measure_grid(onsets(mono), fine_rises(mono))
+    grid = measure_grid(onsets(mono), strokes_of(mono))
     off = (grid.first_beat_seconds - first_beat_seconds + grid.beat_seconds / 2) % grid.beat_seconds
     off -= grid.beat_seconds / 2
     fits = bool(abs(bpm / grid.bpm - 1.0) < 0.0005 and abs(off) <= SHIFT_SECONDS)
