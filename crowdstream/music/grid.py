@@ -36,6 +36,9 @@ FASTEST_BPM: Final = 160.0
 EDGE: Final = 0.006
 """So far beyond its ends, relatively, both octaves are weighed by what is heard."""
 
+UNSURE: Final = 0.45
+"""The confidence of what is one of two."""
+
 BAR: Final = 4
 REPEATS: Final = {1: 1.0, 2: 1.0, 3: 1.0, 4: 1.5, 5: 1.0, 6: 1.0, 7: 1.0, 8: 1.5, 16: 1.0}
 """Beats after which music in four repeats, and their weight. The odd ones tell a beat from what
@@ -45,6 +48,9 @@ LOUDNESS_OF_BANDS: Final = (1.2, 1.0, 0.7)
 """Weight of low, mid and high: the beat is the kick's before it is the hat's."""
 
 LOUDNESS: Final = 0.3
+
+FINE_HZ: Final = (0.0, 280.0, 1200.0, 4500.0, 11500.0)
+"""Edges of the fine bands: the body of a kick; bass and chords; the crack of a snare; hats."""
 
 ATTACK_SECONDS: Final = 0.0
 """From where the rise is greatest to where the stroke begins."""
@@ -75,7 +81,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Strokes:
-    """Loudness of low, mid and high at FINE_RATE, seen in two ways; shape (3, frames)."""
+    """Loudness of four bands (FINE_HZ) at FINE_RATE, seen in two ways; shape (4, frames)."""
 
     rises: Floats
     """How much it rises within 3 ms: when a stroke begins."""
@@ -90,7 +96,7 @@ def strokes_of(mono: Sound) -> Strokes:
     Loudness grows with the 0.3rd power of power (Stevens 1957): a ghost note stays a ghost, and
     the hardest stroke does not drown all others.
     """
-    level = band_power(mono, FINE_WINDOW, FINE_HOP, (0.0, 280.0, 2500.0, 11500.0)) ** LOUDNESS
+    level = band_power(mono, FINE_WINDOW, FINE_HOP, FINE_HZ) ** LOUDNESS
     rises = np.zeros_like(level)
     rises[:, 3:] = np.maximum(level[:, 3:] - level[:, :-3], 0.0)
     total = np.cumsum(np.pad(level, ((0, 0), (33, 64))), axis=1, dtype=np.float64)
@@ -106,9 +112,14 @@ def measure_grid(onsets: Onsets, strokes: Strokes) -> Grid:
     period, scores = _best_period(repeats)
     period = _longer(repeats, period)
     period, drift, share = straighten(strokes.rises, period / FRAME_RATE)
-    period = _octave(strokes, period)
+    period, clear = _octave(strokes, period)
     phase, phase_margin = _phase(strokes, period)
-    confidence, reason = _trust(repeats, period * FRAME_RATE, scores, drift, share, phase_margin)
+    wander = tempo_wander(onsets.coarse, period * FRAME_RATE)
+    confidence, reason = _trust(
+        repeats, period * FRAME_RATE, scores, wander, share, drift, phase_margin, onsets.seconds
+    )
+    if not clear and confidence >= UNSURE:
+        confidence, reason = UNSURE, "it may be twice as fast or half as fast"
     return Grid(float(60.0 / period), float(phase), confidence, drift, reason)
 
 
@@ -274,25 +285,48 @@ def _octave(strokes: Strokes, period: float) -> float:
         period *= 2
     slow = period if 60.0 / period < 1.5 * SLOWEST_BPM else 2 * period
     if not SLOWEST_BPM * (1 - EDGE) <= 60.0 / slow <= SLOWEST_BPM * (1 + EDGE):
-        return period
-    return max((slow, slow / 2), key=lambda length: float(drum_bars(strokes, length).max()))
+        return period, True
+    bins = round(slow * FINE_RATE)
+    kick, snare = _drums(strokes, slow, bins)
+    here = round(_phase(strokes, slow)[0] * FINE_RATE)
+    around = np.arange(-20, 21)
+    kicks, snares = (
+        [float(row[(here + half + around) % bins].max()) for half in (0, bins // 2)]
+        for row in (kick, snare)
+    )
+    # Between the beats there are as many kicks as on them, or kick and snare take turns.
+    even = min(kicks) > 0.6 * max(kicks)
+    in_turn = min(kicks) < 0.3 * max(kicks) and min(snares) < 0.3 * max(snares)
+    in_turn = in_turn and (kicks[0] > kicks[1]) != (snares[0] > snares[1])
+    clear = in_turn or not 0.3 < min(kicks) / (max(kicks) + 1e-9) < 0.75
+    return slow / 2 if even or in_turn else slow, clear
+
+
+def _drums(strokes: Strokes, length: float, bins: int) -> tuple[Floats, Floats]:
+    """(kick, snare): their weight over a length in seconds, laid over each other; from 0."""
+    weight = fold(strokes.accents, length, bins)
+    sharp = _largest(_blurred(fold(strokes.rises, length, bins), 9), 8)
+    weight -= weight.min(axis=1, keepdims=True)
+    # A kick begins sharply, which a bass note of the same weight does not.
+    kick = weight[0] * (0.1 + (sharp[:3] / (sharp[:3].max(axis=1, keepdims=True) + 1e-9)).mean(axis=0))
+    # A snare has a body and a crack; a hat has no body, a chord no crack.
+    return kick, np.sqrt(weight[1] * weight[2])
 
 
 KICKS: Final = (1.0, 0, 0.2, 0.2, 0.5, 0, 0.25, 0.2, 0.7, 0.1, 0.4, 0.1, 0.5, 0, 0.2, 0.1)
 BACKBEAT: Final = (0, 0, 0, 0.1, 1.0, 0, 0, 0.2, 0.3, 0.2, 0, 0, 1.0, 0, 0.1, 0.2)
 HALF_TIME: Final = (0, 0, 0, 0.1, 0.1, 0, 0, 0.2, 1.0, 0.1, 0, 0, 0.1, 0, 0.1, 0.2)
+DEMBOW: Final = (0, 0, 0, 1.0, 0, 0, 1.0, 0, 0, 0, 0, 1.0, 0, 0, 1.0, 0)
 """How often drummers strike on each sixteenth of a bar: bass drum; snare or clap."""
 
 
 def drum_bars(strokes: Strokes, period: float) -> Floats:
     """How much the strokes look like bars that begin at each millisecond of a bar, -2 to 2."""
     bins = round(BAR * period * FINE_RATE)
-    weight = fold(strokes.accents, BAR * period, bins)
-    low = weight[0]
-    snare = np.sqrt(weight[1] * weight[2])
-    kicks = _likeness(low, KICKS)
-    backs = np.maximum(_likeness(snare, BACKBEAT), _likeness(snare, HALF_TIME))
-    return kicks + backs
+    kick, snare = _drums(strokes, BAR * period, bins)
+    kicks = _likeness(kick, KICKS)
+    backs = [_likeness(snare, pattern) for pattern in (BACKBEAT, HALF_TIME, DEMBOW)]
+    return kicks + np.max(backs, axis=0)
 
 
 def _likeness(profile: Floats, pattern: tuple[float, ...]) -> Floats:
@@ -311,8 +345,8 @@ def _likeness(profile: Floats, pattern: tuple[float, ...]) -> Floats:
     return same / (size + 1e-12)
 
 
-WEIGHTS: Final = (1.0, 1.0, 0.35)
-"""Of low, mid and high, in how much a stroke tells of the beat."""
+WEIGHTS: Final = (1.0, 0.6, 0.8, 0.35)
+"""Of the fine bands, in how much a stroke tells of the beat."""
 
 
 def _phase(strokes: Strokes, period: float) -> tuple[float, float]:
@@ -340,9 +374,39 @@ def _largest(row: Floats, reach: int) -> Floats:
     return np.max([np.roll(row, shift, axis=-1) for shift in range(-reach, reach + 1)], axis=0)
 
 
+def tempo_wander(rows: Floats, period: float) -> float:
+    """How far the tempo of single parts lies from the whole's, relatively: half the spread of most.
+
+    Parts of 24 beats are asked after which time, near eight beats, they repeat best.
+    """
+    length, lag = round(24 * period), 8 * period
+    reach = max(4, round(0.05 * lag))
+    around = np.arange(-reach, reach + 1)
+    bells = np.hanning(7)[1:-1] / 3.0
+    soft = np.stack([np.convolve(row, bells, "same") for row in rows])
+    found, weights = [], []
+    for begin in range(0, rows.shape[1] - length + 1, max(1, length // 3)):
+        part = soft[:, begin : begin + length]
+        same = np.array(
+            [
+                float((part[:, : length - at] * part[:, at:]).sum()) / (length - at)
+                for at in np.rint(lag).astype(int) + around
+            ]
+        )
+        best = int(same.argmax())
+        size = float(np.square(part).mean()) * 3
+        if same[best] > 0.15 * size and 0 < best < len(same) - 1:
+            found.append((_top(same, best, round(lag) - reach, 1.0) / lag - 1.0))
+            weights.append(float(same[best]))
+    if len(found) < 3:
+        return 0.0
+    low, high = np.quantile(found, (0.1, 0.9))
+    return float(high - low) / 2
+
+
 def _trust(
-    repeats: Floats, period: float, scores: tuple[float, float], drift: float, share: float,
-    phase_margin: float,
+    repeats: Floats, period: float, scores: tuple[float, float], wander: float, share: float, drift: float,
+    phase_margin: float, seconds: float,
 ) -> tuple[float, str]:  # fmt: skip
     """Confidence, and what keeps it low."""
     parts = {
@@ -350,8 +414,12 @@ def _trust(
         "another tempo fits nearly as well": _steps(1.0 - scores[1] / (scores[0] + 1e-9), 0.0, 0.12),
         "the strokes do not fall on beats": _steps(_pulse(repeats, period), 0.0, 0.15),
         "the music is not in four": _steps(_fourness(repeats, period), -0.05, -0.015),
-        "the tempo drifts": _steps(share, 0.3, 0.75),
+        "the tempo drifts": min(
+            _steps(share, 0.3, 0.7), 1.0 - _steps(wander, 0.001, 0.004),
+            1.0 - _steps(drift, 0.012, 0.05),
+        ),
         "beat and off-beat sound alike": _steps(phase_margin, -0.1, 0.1),
+        "it is too short to be sure": _steps(seconds * FRAME_RATE / period, 8.0, 32.0),
     }
     worst = min(parts, key=lambda name: parts[name])
     confidence = float(np.prod(list(parts.values())))
