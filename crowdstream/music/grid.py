@@ -73,6 +73,9 @@ class Grid:
     reason: str
     """Why the confidence is low; empty when it is not."""
 
+    bars: tuple[float, float, float, float]
+    """How much the drums look like bars that begin at the first, second… beat: -2 to 2."""
+
     @property
     def beat_seconds(self) -> float:
         """Length of a beat."""
@@ -120,7 +123,11 @@ def measure_grid(onsets: Onsets, strokes: Strokes) -> Grid:
     )
     if not clear and confidence >= UNSURE:
         confidence, reason = UNSURE, "it may be twice as fast or half as fast"
-    return Grid(float(60.0 / period), float(phase), confidence, drift, reason)
+    looks = drum_bars(strokes, period)
+    starts = np.rint((phase / period + np.arange(BAR)) * len(looks) / BAR).astype(int)
+    near = starts[:, np.newaxis] + np.arange(-30, 31)
+    likely = tuple(float(look) for look in looks[near % len(looks)].max(axis=1))
+    return Grid(float(60.0 / period), float(phase), confidence, drift, reason, likely)
 
 
 def autocorrelation(rows: Floats) -> Floats:
@@ -307,10 +314,9 @@ def _drums(strokes: Strokes, length: float, bins: int) -> tuple[Floats, Floats]:
     weight = fold(strokes.accents, length, bins)
     sharp = _largest(_blurred(fold(strokes.rises, length, bins), 9), 8)
     weight -= weight.min(axis=1, keepdims=True)
-    # A kick begins sharply, which a bass note of the same weight does not.
-    kick = weight[0] * (0.1 + (sharp[:3] / (sharp[:3].max(axis=1, keepdims=True) + 1e-9)).mean(axis=0))
-    # A snare has a body and a crack; a hat has no body, a chord no crack.
-    return kick, np.sqrt(weight[1] * weight[2])
+    # A kick begins with a click, which a bass note of the same weight does not.
+    clicks = sharp[1:3] / (sharp[1:3].max(axis=1, keepdims=True) + 1e-9)
+    return weight[0] * (0.1 + clicks.mean(axis=0)), weight[2]
 
 
 KICKS: Final = (1.0, 0, 0.2, 0.2, 0.5, 0, 0.25, 0.2, 0.7, 0.1, 0.4, 0.1, 0.5, 0, 0.2, 0.1)
@@ -320,12 +326,16 @@ DEMBOW: Final = (0, 0, 0, 1.0, 0, 0, 1.0, 0, 0, 0, 0, 1.0, 0, 0, 1.0, 0)
 """How often drummers strike on each sixteenth of a bar: bass drum; snare or clap."""
 
 
+SNARES: Final = ((BACKBEAT, 1.0), (HALF_TIME, 1.0), (DEMBOW, 0.8))
+"""Patterns of the snare, and how much each tells: one that avoids the beats may be another's hats."""
+
+
 def drum_bars(strokes: Strokes, period: float) -> Floats:
     """How much the strokes look like bars that begin at each millisecond of a bar, -2 to 2."""
     bins = round(BAR * period * FINE_RATE)
     kick, snare = _drums(strokes, BAR * period, bins)
     kicks = _likeness(kick, KICKS)
-    backs = [_likeness(snare, pattern) for pattern in (BACKBEAT, HALF_TIME, DEMBOW)]
+    backs = [trust * _likeness(snare, pattern) for pattern, trust in SNARES]
     return kicks + np.max(backs, axis=0)
 
 
@@ -418,7 +428,7 @@ def _trust(
             _steps(share, 0.3, 0.7), 1.0 - _steps(wander, 0.001, 0.004),
             1.0 - _steps(drift, 0.012, 0.05),
         ),
-        "beat and off-beat sound alike": _steps(phase_margin, -0.1, 0.1),
+        "beat and off-beat sound alike": _steps(phase_margin, 0.0, 0.18),
         "it is too short to be sure": _steps(seconds * FRAME_RATE / period, 8.0, 32.0),
     }
     worst = min(parts, key=lambda name: parts[name])

@@ -22,7 +22,7 @@ from crowdstream.music.keys import measure_key
 from crowdstream.music.levels import loudness_lufs, true_peak_db
 from crowdstream.music.library import Section
 from crowdstream.music.onsets import FRAME_RATE, RATE, Onsets, heard, onsets
-from crowdstream.music.sections import find_sections
+from crowdstream.music.sections import find_sections, find_stops
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -123,11 +123,13 @@ def measure_track(mix: Sound, rate: int, stems: Sound | None = None) -> Measured
     grid = measure_grid(rises, strokes_of(mono))
     begins, ends = _extent(rises)
     first = _first_beat(grid, begins)
-    beats = beats_of(rises, first, grid.beat_seconds)
-    downbeats = find_downbeats(beats, 0)
+    passed = round((first - grid.first_beat_seconds) / grid.beat_seconds)
+    drums = tuple(grid.bars[(passed + k) % 4] for k in range(4))
+    downbeats = find_downbeats(beats_of(rises, first, grid.beat_seconds), drums)
     first += downbeats.beat * grid.beat_seconds
     bars = max(1, round((ends - first) / (4 * grid.beat_seconds)))
     bars = min(bars, max(1, int((len(mono) / RATE - first + 0.45) / (4 * grid.beat_seconds))))
+    beats = beats_of(rises, first, grid.beat_seconds)
     key = measure_key(mono, RATE)
     return Measured(
         bpm=float(grid.bpm), first_beat_seconds=float(first), confidence=grid.confidence,
@@ -136,7 +138,8 @@ def measure_track(mix: Sound, rate: int, stems: Sound | None = None) -> Measured
         phrase_bar=downbeats.phrase_bar,
         phrase_confidence=downbeats.phrase_confidence * grid.confidence,
         key=key.camelot, key_confidence=key.confidence, tuning_cents=key.tuning_cents,
-        bars=bars, sections=find_sections(bars), stops=(),
+        bars=bars, sections=find_sections(beats, bars, downbeats.phrase_bar),
+        stops=find_stops(rises.power, first, grid.beat_seconds, bars),
         loudness_lufs=loudness_lufs(mix, rate), true_peak_db=true_peak_db(mix, rate),
     )  # fmt: skip
 
