@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from crowdstream.music.onsets import FRAME_RATE, GROUPS, Onsets
+from crowdstream.music.onsets import FINE_RATE, FRAME_RATE, GROUPS, Onsets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from crowdstream.music.grid import Strokes
 
     Floats = NDArray[np.floating[Any]]
 
 BAR: Final = 4
 PHRASE_BARS: Final = 8
+
+NOTHING_NEW: Final = 0.02
+"""Of a track whose sections do not differ by more, the form says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +38,11 @@ class Beats:
     stroke: Floats
     """Shape (beats, 3): rise of low, mid and high on the beat itself."""
 
+    kick: Floats
+    """Shape (beats,): weight of a stroke that is low and begins with a click."""
 
-def beats_of(onsets: Onsets, first_seconds: float, beat_seconds: float) -> Beats:
+
+def beats_of(onsets: Onsets, strokes: Strokes, first_seconds: float, beat_seconds: float) -> Beats:
     """Cut the sound at its beats, from the first to the last that is whole."""
     count = int((onsets.seconds - first_seconds) / beat_seconds + 0.02)
     edges = (first_seconds + np.arange(count + 1) * beat_seconds) * FRAME_RATE
@@ -48,7 +56,11 @@ def beats_of(onsets: Onsets, first_seconds: float, beat_seconds: float) -> Beats
     rise = onsets.coarse
     near = np.clip(index[:-1, np.newaxis] + np.arange(-3, 4), 0, rise.shape[1] - 1)
     stroke = np.maximum(rise[:, near], 0.0).max(axis=2).T
-    return Beats(level, stroke)
+    at = np.rint((first_seconds + np.arange(count) * beat_seconds) * FINE_RATE).astype(np.int64)
+    close = np.clip(at[:, np.newaxis] + np.arange(-12, 13), 0, strokes.rises.shape[1] - 1)
+    low = strokes.accents[0][close].max(axis=1)
+    clicks = strokes.rises[1:3][:, close].max(axis=2).min(axis=0)
+    return Beats(level, stroke, low * np.sqrt(clicks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +89,8 @@ def find_downbeats(beats: Beats, drums: tuple[float, ...]) -> Downbeats:
     lines = np.array(
         [_lines(beats.level, beat + BAR * bar, BAR * PHRASE_BARS) for bar in range(PHRASE_BARS)]
     )
-    # Four bars is a line too: what only some phrases do tells less than what most do.
-    said = 5.0 * lines / (lines.max() + 1e-9)
-    said[0] += 1.0 if beat == 0 else 0.0
+    said = 4.0 * lines / (lines.max() + 1e-9)
+    said[0] += 1.0
     bar = int(said.argmax())
     odds = np.exp(said - said.max())
     return Downbeats(beat, confidence, bar, float(odds[bar] / odds.sum()))
@@ -125,8 +136,11 @@ def _form(level: Floats) -> Floats:
         return np.zeros(BAR)
     sharp = _sharp(level)
     votes = np.array([sharp[k::BAR].sum() for k in range(BAR)])
-    return 4.0 * votes / (votes.sum() + 1e-9)
+    return 4.0 * votes / (votes.sum() + NOTHING_NEW)
 
 
 def _lines(level: Floats, first: int, every: int) -> float:
-    return float(change(level, 16)[first::every].sum())
+    """How much the sound changes on lines, on average."""
+    there = change(level, 16)[first::every]
+    there = there[there > 0.0]
+    return float(there.mean()) if len(there) else 0.0

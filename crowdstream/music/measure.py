@@ -120,16 +120,17 @@ def measure_track(mix: Sound, rate: int, stems: Sound | None = None) -> Measured
     _check(mix, rate)
     mono = heard(mix, rate)
     rises = onsets(mono)
-    grid = measure_grid(rises, strokes_of(mono))
+    strokes = strokes_of(mono)
+    grid = measure_grid(rises, strokes)
     begins, ends = _extent(rises)
     first = _first_beat(grid, begins)
     passed = round((first - grid.first_beat_seconds) / grid.beat_seconds)
     drums = tuple(grid.bars[(passed + k) % 4] for k in range(4))
-    downbeats = find_downbeats(beats_of(rises, first, grid.beat_seconds), drums)
+    downbeats = find_downbeats(beats_of(rises, strokes, first, grid.beat_seconds), drums)
     first += downbeats.beat * grid.beat_seconds
     bars = max(1, round((ends - first) / (4 * grid.beat_seconds)))
     bars = min(bars, max(1, int((len(mono) / RATE - first + 0.45) / (4 * grid.beat_seconds))))
-    beats = beats_of(rises, first, grid.beat_seconds)
+    beats = beats_of(rises, strokes, first, grid.beat_seconds)
     key = measure_key(mono, RATE)
     return Measured(
         bpm=float(grid.bpm), first_beat_seconds=float(first), confidence=grid.confidence,

@@ -27,11 +27,14 @@ BAR: Final = 4
 UNIT_BARS: Final = 4
 PHRASE_BARS: Final = 8
 
-CHANGE: Final = 0.55
-"""A change is one where the sound differs by so much of what it differs at most."""
+LEAST_CHANGE: Final = 0.12
+"""Mean change over all bands, in tens of dB, from which on one part is not like the next."""
 
 SILENCE: Final = 10.0**-4.5
 """45 dB below what is loud: nothing sounds but what rings."""
+
+RARE_BARS: Final = 16
+"""A track stops no more often than once in so many bars."""
 
 LEAST_STOP_BEATS: Final = 0.35
 
@@ -47,6 +50,9 @@ class Part:
 
     full: float
     """How loud it is over all bands, in tens of dB beside the loudest part: 0 and below."""
+
+    low: float
+    """The same below 160 Hz."""
 
     rise: float
     """How much fuller its end is than its beginning."""
@@ -71,21 +77,23 @@ def find_sections(beats: Beats, bars: int, phrase_bar: int) -> tuple[Section, ..
 def _parts(beats: Beats, bars: int, phrase_bar: int) -> list[Part]:
     """Cut at the lines where the sound changes."""
     per_bar = _by_bar(beats.level, bars)
-    kicks = _by_bar(beats.stroke[:, :1] * _bodied(beats.level)[:, np.newaxis], bars)[:, 0]
+    kicks = _by_bar(beats.kick[:, np.newaxis], bars)[:, 0]
     rich = np.concatenate((per_bar, 0.6 * _by_bar(beats.stroke, bars)), axis=1)
     lines = [bar for bar in range(phrase_bar % UNIT_BARS, bars, UNIT_BARS) if UNIT_BARS <= bar]
     lines = [bar for bar in lines if bar <= bars - UNIT_BARS]
     steps = {bar: _step(rich, bar) for bar in lines}
-    most = max(steps.values(), default=0.0)
+    usual_step = float(np.median(list(steps.values()))) if steps else 0.0
     cuts = [0]
     for bar in lines:
         on_phrase = (bar - phrase_bar) % PHRASE_BARS == 0
-        needed = CHANGE * (0.6 if on_phrase else 1.3) * float(np.median(list(steps.values())) + 0.5 * most)
-        if steps[bar] >= max(needed, 0.08) and bar - cuts[-1] >= UNIT_BARS:
+        needed = max(LEAST_CHANGE, usual_step) * (1.0 if on_phrase else 1.5)
+        if steps[bar] >= needed and bar - cuts[-1] >= UNIT_BARS:
             cuts.append(bar)
     cuts.append(bars)
     loud = np.quantile(per_bar.mean(axis=1), 0.95)
-    usual = float(np.quantile(kicks, 0.8)) + 1e-9
+    usual = float(np.quantile(kicks, 0.6)) + 1e-9
+    deep = per_bar[:, :LOW_BANDS].mean(axis=1)
+    deepest = float(np.quantile(deep, 0.9))
     parts = []
     for begin, end in zip(cuts, cuts[1:], strict=False):
         level = per_bar[begin:end].mean(axis=1)
@@ -94,7 +102,8 @@ def _parts(beats: Beats, bars: int, phrase_bar: int) -> list[Part]:
             Part(
                 begin, end - begin, float(np.median(kicks[begin:end])) / usual,
                 float(level.mean() - loud),
-                float(rich[end - half : end].mean() - rich[begin : begin + half].mean()),
+                float(deep[begin:end].mean() - deepest),
+                float(per_bar[end - half : end].mean() - per_bar[begin : begin + half].mean()),
             )
         )  # fmt: skip
     return parts
@@ -108,49 +117,58 @@ def _by_bar(rows: Floats, bars: int) -> Floats:
     return rows[:need].reshape(bars, BAR, -1).mean(axis=1)
 
 
-def _bodied(level: Floats) -> Floats:
-    """How much of the usual weight is below 160 Hz in each beat, 0 to 1: 20 dB less is none."""
-    low = level[:, GROUPS[0]].mean(axis=1)
-    return np.clip(1.0 + (low - np.quantile(low, 0.9)) / 2.0, 0.0, 1.0)
-
-
 def _step(rich: Floats, bar: int) -> float:
     """How different the four bars before and after a line are."""
     before, after = rich[max(0, bar - 4) : bar], rich[bar : bar + 4]
     return float(np.abs(after.mean(axis=0) - before.mean(axis=0)).mean())
 
 
-HAS_KICK: Final = 0.5
+LOW_BANDS: Final = GROUPS[0].stop
+
+HAS_KICK: Final = 0.2
+FULL: Final = 0.35
+BASS: Final = 0.09
+"""Tens of dB below the loudest parts: still full, and with all of its bass."""
 
 
 def _names(parts: list[Part]) -> list[str]:
     """What each part is for."""
     count = len(parts)
     kicks = [part.kick >= HAS_KICK for part in parts]
-    fullest = sorted(part.full for part in parts if part.full > -3.0)
-    middle = fullest[len(fullest) // 2] if fullest else 0.0
-    names = ["groove"] * count
-    for i, part in enumerate(parts):
-        if not kicks[i] and 0 < i:
-            names[i] = "break"
-        elif kicks[i] and i and names[i - 1] in ("break", "build") and part.full >= middle - 0.15:
-            names[i] = "drop"
-            names[i - 1] = _before_drop(parts, names, i - 1)
-        elif kicks[i] and i and names[i - 1] == "drop" and part.full >= parts[i - 1].full - 0.1:
-            names[i] = "drop"
-    if count > 1:
-        if not kicks[0] or parts[0].full < parts[1].full - 0.04:
-            names[0] = "intro"
-        last = parts[-1]
-        if last.full < max(p.full for p in parts[:-1]) - 0.04 or not kicks[-1]:
-            names[-1] = "outro"
+    full = [
+        kick and part.full >= -FULL and part.low >= -BASS
+        for kick, part in zip(kicks, parts, strict=True)
+    ]
+    names = ["groove" if kick else "break" for kick in kicks]
+    first = full.index(True) if True in full else 0
+    names[:first] = ["intro"] * first
+    for i in range(first, count):
+        if not full[i] or i == 0 or full[i - 1]:
+            continue
+        # What leads from a break to a full part is a build; the full part is the drop.
+        start = i - 1
+        while start > first and kicks[start] and not full[start]:
+            start -= 1
+        if start <= first or kicks[start]:
+            continue
+        if start == i - 1 and (names[start - 1] == "break" or parts[start].rise > RISE):
+            names[start] = "build"
+        names[start + 1 : i] = ["build"] * (i - 1 - start)
+        for after in range(i, count):
+            if not full[after] or parts[after].full < parts[i].full - 0.5 * FULL:
+                break
+            names[after] = "drop"
+    last = count - 1
+    while last > first and not (full[last] and names[last] == "drop"):
+        lower = parts[last].full < max(part.full for part in parts[:last]) - 0.5 * FULL
+        if not (lower or not kicks[last]):
+            break
+        last -= 1
+    names[last + 1 :] = ["outro"] * (count - last - 1)
     return names
 
 
-def _before_drop(parts: list[Part], names: list[str], i: int) -> str:
-    """The last part without kick before a drop is a build where something came before it."""
-    earlier = i > 0 and names[i - 1] == "break"
-    return "build" if earlier or parts[i].rise > 0.12 else "break"
+RISE: Final = 0.12
 
 
 def find_stops(
@@ -177,4 +195,5 @@ def find_stops(
         beats = max(0.25, round(4.0 * (after - first) + 0.3) / 4.0)
         if 0.0 <= after - beats and after <= bars * BAR:
             stops.append((after - beats, beats))
-    return tuple(stops)
+    # Gaps that come back with the bars are rhythm.
+    return tuple(stops) if len(stops) <= max(1, bars // RARE_BARS) else ()
