@@ -24,6 +24,9 @@ HOP: Final = 1500
 LOWEST_HZ: Final = 70.0
 """Below lies the kick, which has a pitch and no key."""
 
+LOWEST_BASS_HZ: Final = 36.0
+"""Where there are no drums in the sound."""
+
 HARMONICS: Final = 4
 HARMONIC: Final = 0.6
 """A partial may be the n-th of a lower note; each step is less likely by this factor."""

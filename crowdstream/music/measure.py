@@ -6,6 +6,7 @@ fits it, and `camelot_of` reads keys as people write them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +19,7 @@ from crowdstream.music.grid import (
     measure_grid,
 )
 from crowdstream.music.keys import camelot_of as camelot_of
-from crowdstream.music.keys import measure_key
+from crowdstream.music.keys import LOWEST_BASS_HZ, measure_key
 from crowdstream.music.levels import loudness_lufs, true_peak_db
 from crowdstream.music.library import Section
 from crowdstream.music.onsets import FRAME_RATE, RATE, Onsets, heard, onsets
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     Sound = NDArray[np.float32]
 
 LEAST_SECONDS: Final = 1.0
+
+WORTH_SECONDS: Final = 0.003
+"""A smaller shift is not worth a word."""
 
 SHIFT_SECONDS: Final = 0.06
 """A grid may be so far off as a whole: an encoder's delay, another idea of where a kick begins."""
@@ -126,12 +130,15 @@ def measure_track(mix: Sound, rate: int, stems: Sound | None = None) -> Measured
     first = _first_beat(grid, begins)
     passed = round((first - grid.first_beat_seconds) / grid.beat_seconds)
     drums = tuple(grid.bars[(passed + k) % 4] for k in range(4))
-    downbeats = find_downbeats(beats_of(rises, strokes, first, grid.beat_seconds), drums)
+    downbeats = find_downbeats(beats_of(rises, strokes, first, grid.beat_seconds, ends), drums)
     first += downbeats.beat * grid.beat_seconds
     bars = max(1, round((ends - first) / (4 * grid.beat_seconds)))
     bars = min(bars, max(1, int((len(mono) / RATE - first + 0.45) / (4 * grid.beat_seconds))))
-    beats = beats_of(rises, strokes, first, grid.beat_seconds)
-    key = measure_key(mono, RATE)
+    beats = beats_of(rises, strokes, first, grid.beat_seconds, ends)
+    if stems is None:
+        key = measure_key(mono, RATE)
+    else:  # the drums have pitch and no key
+        key = measure_key(heard(stems[1:].sum(axis=0), rate), RATE, lowest_hz=LOWEST_BASS_HZ)
     return Measured(
         bpm=float(grid.bpm), first_beat_seconds=float(first), confidence=grid.confidence,
         drift_seconds=grid.drift_seconds, doubt=grid.reason,
@@ -152,21 +159,34 @@ def check_grid(mix: Sound, rate: int, bpm: float, first_beat_seconds: float) -> 
     ValueError as `measure_track` does, and for a tempo that is not above 0.
     """
     _check(mix, rate)
-    if not bpm > 0.0:
+    if not 0.0 < bpm < math.inf:
         raise ValueError(f"a tempo of {bpm} BPM is none")
     mono = heard(mix, rate)
     grid = measure_grid(onsets(mono), strokes_of(mono))
-    off = (grid.first_beat_seconds - first_beat_seconds + grid.beat_seconds / 2) % grid.beat_seconds
-    off -= grid.beat_seconds / 2
-    fits = bool(abs(bpm / grid.bpm - 1.0) < 0.0005 and abs(off) <= SHIFT_SECONDS)
-    reason = "" if fits else (
-        f"the grid says {bpm:.2f} BPM; measured were {grid.bpm:.2f}, "
-        f"and the beats lie {1000 * off:+.0f} ms off"
-    )
-    shift = off if fits else 0.0
+    octave = round(math.log2(bpm / grid.bpm))
+    away = bpm / grid.bpm / 2.0**octave - 1.0
+    stray = abs(away) * len(mono) / RATE
+    # A beat of the slower of both is always one of the faster.
+    step = min(grid.beat_seconds, 60.0 / bpm)
+    shift = (grid.first_beat_seconds - first_beat_seconds + step / 2) % step - step / 2
+    said = f"the grid says {bpm:.2f} BPM, measured were {grid.bpm:.2f}"
+    if abs(octave) > 1 or stray > SHIFT_SECONDS:
+        told = f"{said}: by the end they are {1000 * stray:.0f} ms apart"
+        return GridCheck(
+            False, bpm, first_beat_seconds, 0.0, grid.bpm, grid.confidence, told
+        )
+    if abs(shift) > SHIFT_SECONDS:
+        told = f"the beats lie {1000 * shift:+.0f} ms from the grid; up to 60 ms can be corrected"
+        return GridCheck(
+            False, bpm, first_beat_seconds, 0.0, grid.bpm, grid.confidence, told
+        )
+    told = ""
+    if abs(shift) > WORTH_SECONDS:
+        told = f"the grid was moved by {1000 * shift:+.0f} ms"
+    # Two who found the same beats without each other are rarely both wrong.
     return GridCheck(
-        fits, grid.bpm if fits else bpm, first_beat_seconds + shift, shift, grid.bpm,
-        grid.confidence, reason,
+        True, float(grid.bpm * 2.0**octave), float(first_beat_seconds + shift), float(shift),
+        grid.bpm, 1.0 - 0.5 * (1.0 - grid.confidence), told,
     )  # fmt: skip
 
 

@@ -127,7 +127,7 @@ LOW_BANDS: Final = GROUPS[0].stop
 
 HAS_KICK: Final = 0.2
 FULL: Final = 0.35
-BASS: Final = 0.09
+BASS: Final = 0.18
 """Tens of dB below the loudest parts: still full, and with all of its bass."""
 
 
