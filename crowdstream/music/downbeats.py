@@ -49,7 +49,9 @@ def beats_of(
     count = max(1, int((end_seconds - first_seconds) / beat_seconds + 0.5))
     edges = (first_seconds + np.arange(count + 1) * beat_seconds) * FRAME_RATE
     power = onsets.power
-    total = np.concatenate((np.zeros((len(power), 1)), np.cumsum(power, axis=1, dtype=np.float64)), axis=1)
+    total = np.concatenate(
+        (np.zeros((len(power), 1)), np.cumsum(power, axis=1, dtype=np.float64)), axis=1
+    )
     index = np.clip(np.rint(edges).astype(np.int64), 0, power.shape[1])
     width = np.maximum(np.diff(index), 1)
     mean = np.diff(total[:, index], axis=1) / width
@@ -107,7 +109,8 @@ def _harmony(level: Floats) -> Floats:
     moved = np.concatenate(([0.0], moved))
     means = np.array([moved[k::BAR][1:].mean() for k in range(BAR)])
     spread = moved[BAR:].std() / np.sqrt(len(level) / BAR) + 1e-9
-    return np.clip(0.25 * (means - means.mean()) / spread, -0.7, 0.7)
+    votes: Floats = np.clip(0.25 * (means - means.mean()) / spread, -0.7, 0.7)
+    return votes
 
 
 def change(level: Floats, beats: int) -> Floats:
@@ -129,7 +132,10 @@ def _sharp(level: Floats) -> Floats:
     novelty = change(level, 16)
     sharp = np.zeros_like(novelty)
     for aside in (1, 2, 3):
-        sharp[3:-3] += novelty[3:-3] - 0.5 * (novelty[3 - aside : len(novelty) - 3 - aside] + novelty[3 + aside : len(novelty) - 3 + aside])
+        sharp[3:-3] += novelty[3:-3] - 0.5 * (
+            novelty[3 - aside : len(novelty) - 3 - aside]
+            + novelty[3 + aside : len(novelty) - 3 + aside]
+        )
     return np.maximum(sharp, 0.0) * novelty
 
 
@@ -137,8 +143,9 @@ def _form(level: Floats) -> Floats:
     if len(level) < 48:
         return np.zeros(BAR)
     sharp = _sharp(level)
-    votes = np.array([sharp[k::BAR].sum() for k in range(BAR)])
-    return 4.0 * votes / (votes.sum() + NOTHING_NEW)
+    sums = np.array([sharp[k::BAR].sum() for k in range(BAR)])
+    votes: Floats = 4.0 * sums / (sums.sum() + NOTHING_NEW)
+    return votes
 
 
 def _lines(level: Floats, first: int, every: int) -> float:

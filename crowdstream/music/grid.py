@@ -73,7 +73,7 @@ class Grid:
     reason: str
     """Why the confidence is low; empty when it is not."""
 
-    bars: tuple[float, float, float, float]
+    bars: tuple[float, ...]
     """How much the drums look like bars that begin at the first, second… beat: -2 to 2."""
 
     @property
@@ -141,7 +141,10 @@ def autocorrelation(rows: Floats) -> Floats:
         same = np.fft.irfft(np.square(spectrum.real) + np.square(spectrum.imag), size)[:count]
         total += weight * same / (same[0] + 1e-9)
     # Late lags compare less sound; what is left of less than a quarter says nothing sure.
-    return total / sum(LOUDNESS_OF_BANDS) / np.maximum(1.0 - np.arange(count) / count, 0.25)
+    repeats: Floats = (
+        total / sum(LOUDNESS_OF_BANDS) / np.maximum(1.0 - np.arange(count) / count, 0.25)
+    )
+    return repeats
 
 
 def at_lag(repeats: Floats, lag: Floats | float) -> Floats:
@@ -165,7 +168,7 @@ def repetition(repeats: Floats, period: Floats) -> Floats:
 
 
 def _best_period(repeats: Floats) -> tuple[float, tuple[float, float]]:
-    """The period in frames with the best score, that score, and the best that is no octave of it."""
+    """The best period in frames, its score, and that of the best that is no octave of it."""
     low, high = SLOWEST_BPM * (1 - EDGE), FASTEST_BPM * (1 + EDGE)
     bpm = np.exp(np.linspace(math.log(low), math.log(high), 1400))
     score = repetition(repeats, 60.0 * FRAME_RATE / bpm)
@@ -230,7 +233,8 @@ def straighten(fine: Floats, period: float) -> tuple[float, float, float]:
         share = float(weights[away < 0.015].sum() / weights.sum())
         order = np.argsort(away)
         passed = np.cumsum(weights[order]) / weights.sum()
-        drift = float(away[order][min(np.searchsorted(passed, 0.95), len(order) - 1)])
+        most = min(int(np.searchsorted(passed, 0.95)), len(order) - 1)
+        drift = float(away[order[most]])
         period *= 1.0 + slope
         if abs(slope) < 1e-7:
             break
@@ -284,8 +288,11 @@ def _blurred(rows: Floats, bins: int = 7) -> Floats:
     return total
 
 
-def _octave(strokes: Strokes, period: float) -> float:
-    """Into the octave; at its very ends, where both would do, the one whose bars make more sense."""
+def _octave(strokes: Strokes, period: float) -> tuple[float, bool]:
+    """Into the octave; at its ends, where both would do, by what is struck between the beats.
+
+    Says whether it is clear.
+    """
     while 60.0 / period < SLOWEST_BPM * (1 - EDGE):
         period /= 2
     while 60.0 / period > FASTEST_BPM * (1 + EDGE):
@@ -327,7 +334,7 @@ DEMBOW: Final = (0, 0, 0, 1.0, 0, 0, 1.0, 0, 0, 0, 0, 1.0, 0, 0, 1.0, 0)
 
 
 SNARES: Final = ((BACKBEAT, 1.0), (HALF_TIME, 1.0), (DEMBOW, 0.8))
-"""Patterns of the snare, and how much each tells: one that avoids the beats may be another's hats."""
+"""Patterns of the snare, and how much each tells: what avoids the beats may be other things."""
 
 
 def drum_bars(strokes: Strokes, period: float) -> Floats:
@@ -336,7 +343,8 @@ def drum_bars(strokes: Strokes, period: float) -> Floats:
     kick, snare = _drums(strokes, BAR * period, bins)
     kicks = _likeness(kick, KICKS)
     backs = [trust * _likeness(snare, pattern) for pattern, trust in SNARES]
-    return kicks + np.max(backs, axis=0)
+    bars: Floats = kicks + np.max(backs, axis=0)
+    return bars
 
 
 def _likeness(profile: Floats, pattern: tuple[float, ...]) -> Floats:
@@ -381,7 +389,10 @@ def _phase(strokes: Strokes, period: float) -> tuple[float, float]:
 
 def _largest(row: Floats, reach: int) -> Floats:
     """The largest within so many bins to either side, around a circle."""
-    return np.max([np.roll(row, shift, axis=-1) for shift in range(-reach, reach + 1)], axis=0)
+    largest: Floats = np.max(
+        [np.roll(row, shift, axis=-1) for shift in range(-reach, reach + 1)], axis=0
+    )
+    return largest
 
 
 def tempo_wander(rows: Floats, period: float) -> float:
@@ -406,7 +417,7 @@ def tempo_wander(rows: Floats, period: float) -> float:
         best = int(same.argmax())
         size = float(np.square(part).mean()) * 3
         if same[best] > 0.15 * size and 0 < best < len(same) - 1:
-            found.append((_top(same, best, round(lag) - reach, 1.0) / lag - 1.0))
+            found.append(_top(same, best, round(lag) - reach, 1.0) / lag - 1.0)
             weights.append(float(same[best]))
     if len(found) < 3:
         return 0.0
@@ -415,17 +426,20 @@ def tempo_wander(rows: Floats, period: float) -> float:
 
 
 def _trust(
-    repeats: Floats, period: float, scores: tuple[float, float], wander: float, share: float, drift: float,
-    phase_margin: float, seconds: float,
+    repeats: Floats, period: float, scores: tuple[float, float], wander: float, share: float,
+    drift: float, phase_margin: float, seconds: float,
 ) -> tuple[float, str]:  # fmt: skip
     """Confidence, and what keeps it low."""
     parts = {
         "no steady beat is heard": _steps(scores[0], 0.06, 0.2),
-        "another tempo fits nearly as well": _steps(1.0 - scores[1] / (scores[0] + 1e-9), 0.0, 0.12),
+        "another tempo fits nearly as well": _steps(
+            1.0 - scores[1] / (scores[0] + 1e-9), 0.0, 0.12
+        ),
         "the strokes do not fall on beats": _steps(_pulse(repeats, period), 0.0, 0.15),
         "the music is not in four": _steps(_fourness(repeats, period), -0.05, -0.015),
         "the tempo drifts": min(
-            _steps(share, 0.3, 0.7), 1.0 - _steps(wander, 0.001, 0.004),
+            _steps(share, 0.3, 0.7),
+            1.0 - _steps(wander, 0.001, 0.004),
             1.0 - _steps(drift, 0.012, 0.05),
         ),
         "beat and off-beat sound alike": _steps(phase_margin, 0.0, 0.18),
@@ -438,9 +452,9 @@ def _trust(
 
 def _pulse(repeats: Floats, period: float) -> float:
     """How much of what repeats after a bar repeats after odd numbers of beats too."""
-    odd = float(np.nanmean([_near(repeats, k * period) for k in (1, 3, 5, 7)]))
-    between = float(np.nanmean([_near(repeats, k * period / 3) for k in (1, 2, 4, 5, 7, 8)]))
-    bar = float(np.nanmean([_near(repeats, k * period) for k in (4, 8)]))
+    odd = _near(repeats, period * np.array([1, 3, 5, 7]))
+    between = _near(repeats, period * np.array([1, 2, 4, 5, 7, 8]) / 3)
+    bar = _near(repeats, period * np.array([4, 8]))
     return (odd - max(between, 0.0)) / max(bar, 1e-9)
 
 
@@ -448,15 +462,17 @@ def _fourness(repeats: Floats, period: float) -> float:
     """How much better the music repeats after bars of four than after bars of three or five."""
 
     def bars_of(beats: int) -> float:
-        return float(np.nanmean([_near(repeats, k * beats * period) for k in (1, 2, 3, 4)]))
+        return _near(repeats, beats * period * np.array([1, 2, 3, 4]))
 
     four = bars_of(4)
     return (four - max(bars_of(3), bars_of(5), bars_of(7))) / max(four, 1e-9)
 
 
-def _near(repeats: Floats, lag: float) -> float:
-    """The best agreement within a frame and a half."""
-    return float(at_lag(repeats, lag + np.linspace(-1.5, 1.5, 7)).max())
+def _near(repeats: Floats, lags: Floats) -> float:
+    """Mean of the best agreements within a frame and a half; 0 where the sound is too short."""
+    best = at_lag(repeats, lags[:, np.newaxis] + np.linspace(-1.5, 1.5, 7)).max(axis=1)
+    there = best[~np.isnan(best)]
+    return float(there.mean()) if len(there) else 0.0
 
 
 def _steps(value: float, low: float, high: float) -> float:

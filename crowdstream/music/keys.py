@@ -131,7 +131,11 @@ def _peaks(sound: Sound, rate: int, lowest_hz: float) -> tuple[Floats, Floats, F
     size = np.abs(np.fft.rfft(frames, axis=1))
     loud = np.sqrt(np.square(size).mean(axis=1))
     first, last = int(lowest_hz * WINDOW / RATE), int(HIGHEST_HZ * WINDOW / RATE)
-    middle, left, right = size[:, first:last], size[:, first - 1 : last - 1], size[:, first + 1 : last + 1]
+    middle, left, right = (
+        size[:, first:last],
+        size[:, first - 1 : last - 1],
+        size[:, first + 1 : last + 1],
+    )
     top = middle.max(axis=1, keepdims=True)
     # What a listener makes out: 40 dB below the loudest partial, in moments that are not silent.
     tall = (middle > left) & (middle >= right) & (middle > 0.01 * top)
@@ -149,7 +153,8 @@ def _chroma(notes: Floats, strength: Floats) -> Floats:
     nearest = np.rint(notes)
     near = np.square(np.cos(np.pi * (notes - nearest)))
     pitch = (nearest.astype(np.int64) + 9) % 12
-    return np.bincount(pitch, strength * near, minlength=12)
+    chroma: Floats = np.bincount(pitch, strength * near, minlength=12).astype(np.float64)
+    return chroma
 
 
 def _best_key(chroma: Floats) -> tuple[str, float]:

@@ -15,11 +15,11 @@ import numpy as np
 from crowdstream.music.downbeats import beats_of, find_downbeats
 from crowdstream.music.grid import (
     Grid,
-    strokes_of,
     measure_grid,
+    strokes_of,
 )
-from crowdstream.music.keys import camelot_of as camelot_of
 from crowdstream.music.keys import LOWEST_BASS_HZ, measure_key
+from crowdstream.music.keys import camelot_of as camelot_of
 from crowdstream.music.levels import loudness_lufs, true_peak_db
 from crowdstream.music.library import Section
 from crowdstream.music.onsets import FRAME_RATE, RATE, Onsets, heard, onsets
@@ -172,14 +172,10 @@ def check_grid(mix: Sound, rate: int, bpm: float, first_beat_seconds: float) -> 
     said = f"the grid says {bpm:.2f} BPM, measured were {grid.bpm:.2f}"
     if abs(octave) > 1 or stray > SHIFT_SECONDS:
         told = f"{said}: by the end they are {1000 * stray:.0f} ms apart"
-        return GridCheck(
-            False, bpm, first_beat_seconds, 0.0, grid.bpm, grid.confidence, told
-        )
+        return GridCheck(False, bpm, first_beat_seconds, 0.0, grid.bpm, grid.confidence, told)
     if abs(shift) > SHIFT_SECONDS:
         told = f"the beats lie {1000 * shift:+.0f} ms from the grid; up to 60 ms can be corrected"
-        return GridCheck(
-            False, bpm, first_beat_seconds, 0.0, grid.bpm, grid.confidence, told
-        )
+        return GridCheck(False, bpm, first_beat_seconds, 0.0, grid.bpm, grid.confidence, told)
     told = ""
     if abs(shift) > WORTH_SECONDS:
         told = f"the grid was moved by {1000 * shift:+.0f} ms"

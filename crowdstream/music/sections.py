@@ -8,6 +8,7 @@ and comes after less.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -79,8 +80,8 @@ def _parts(beats: Beats, bars: int, phrase_bar: int) -> list[Part]:
     per_bar = _by_bar(beats.level, bars)
     kicks = _by_bar(beats.kick[:, np.newaxis], bars)[:, 0]
     rich = np.concatenate((per_bar, 0.6 * _by_bar(beats.stroke, bars)), axis=1)
-    lines = [bar for bar in range(phrase_bar % UNIT_BARS, bars, UNIT_BARS) if UNIT_BARS <= bar]
-    lines = [bar for bar in lines if bar <= bars - UNIT_BARS]
+    lines = [bar for bar in range(phrase_bar % UNIT_BARS, bars, UNIT_BARS) if bar >= UNIT_BARS]
+    lines = [bar for bar in lines if bar + UNIT_BARS <= bars]
     steps = {bar: _step(rich, bar) for bar in lines}
     usual_step = float(np.median(list(steps.values()))) if steps else 0.0
     cuts = [0]
@@ -95,7 +96,7 @@ def _parts(beats: Beats, bars: int, phrase_bar: int) -> list[Part]:
     deep = per_bar[:, :LOW_BANDS].mean(axis=1)
     deepest = float(np.quantile(deep, 0.9))
     parts = []
-    for begin, end in zip(cuts, cuts[1:], strict=False):
+    for begin, end in itertools.pairwise(cuts):
         level = per_bar[begin:end].mean(axis=1)
         half = max(1, (end - begin) // 2)
         parts.append(
@@ -114,7 +115,8 @@ def _by_bar(rows: Floats, bars: int) -> Floats:
     need = bars * BAR
     if len(rows) < need:
         rows = np.concatenate((rows, np.repeat(rows[-1:], need - len(rows), axis=0)))
-    return rows[:need].reshape(bars, BAR, -1).mean(axis=1)
+    means: Floats = rows[:need].reshape(bars, BAR, -1).mean(axis=1)
+    return means
 
 
 def _step(rich: Floats, bar: int) -> float:
@@ -193,7 +195,7 @@ def find_stops(
         # Music stops with a tail and begins again with a stroke: the end is the surer of the two.
         after = round(4.0 * last) / 4.0
         beats = max(0.25, round(4.0 * (after - first) + 0.3) / 4.0)
-        if 0.0 <= after - beats and after <= bars * BAR:
+        if after >= beats and after <= bars * BAR:
             stops.append((after - beats, beats))
     # Gaps that come back with the bars are rhythm.
     return tuple(stops) if len(stops) <= max(1, bars // RARE_BARS) else ()
