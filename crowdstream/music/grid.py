@@ -312,7 +312,11 @@ def _octave(strokes: Strokes, period: float) -> tuple[float, bool]:
     even = min(kicks) > 0.6 * max(kicks)
     in_turn = min(kicks) < 0.3 * max(kicks) and min(snares) < 0.3 * max(snares)
     in_turn = in_turn and (kicks[0] > kicks[1]) != (snares[0] > snares[1])
-    clear = in_turn or not 0.3 < min(kicks) / (max(kicks) + 1e-9) < 0.75
+    # Who plays half time is as right at half the tempo; only a kick on each beat settles it.
+    twice, _ = _drums(strokes, 2 * slow, 2 * bins)
+    each = [float(twice[(here + late + around) % (2 * bins)].max()) for late in (0, bins)]
+    steady = min(each) > 0.6 * float(twice.max())
+    clear = steady and not 0.3 < min(kicks) / (max(kicks) + 1e-9) < 0.75
     return slow / 2 if even or in_turn else slow, clear
 
 

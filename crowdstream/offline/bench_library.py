@@ -88,7 +88,8 @@ def grid_rows(say: Say) -> list[Row]:
     trusted = float(np.mean([one.is_right for one in sure]))
     rows = [
         row("grid_right", "made tunes, 80 to 160 BPM", right, "share"),
-        row("grid_right_where_sure", "made tunes", trusted, "share", goal=0.99, met=trusted >= 0.99),
+        row("grid_right_where_sure", "made tunes", trusted, "share", goal=0.99,
+            met=trusted >= 0.99),
         row("doubted_where_wrong", "made tunes", low, "share", goal=1.0, met=low >= 1.0),
         row("sure", "made tunes", len(sure) / len(found), "share"),
         row("tempo_error_p95", "octave right", float(np.quantile(tempo, 0.95)), "%",
@@ -123,8 +124,7 @@ def real_rows(say: Say) -> list[Row]:
         rival = _rival_percent(sound, rate, bpm)
         rows.append(
             row("tempo_error", name, found.tempo_percent, "%", goal=goal,
-                met=found.tempo_percent <= goal, rival=rival and "librosa beat_track",
-                rival_value=None if rival is None else float(rival))
+                met=found.tempo_percent <= goal, rival=None if rival is None else "librosa beat_track", rival_value=rival)
         )  # fmt: skip
         if name in LOOPS:
             rows.append(
