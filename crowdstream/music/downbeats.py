@@ -83,7 +83,7 @@ class Downbeats:
 
 def find_downbeats(beats: Beats, drums: tuple[float, ...]) -> Downbeats:
     """Hear all witnesses. The music begins with beat 0; `drums` is what they say of each beat."""
-    votes = 3.0 * (np.array(drums) - max(drums))
+    votes = 2.0 * (np.array(drums) - max(drums))
     votes += _harmony(beats.level)
     votes += _form(beats.level)
     votes[0] += 1.5

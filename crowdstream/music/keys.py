@@ -162,7 +162,7 @@ def _best_key(chroma: Floats) -> tuple[str, float]:
     order = np.argsort(-scores)
     best = int(order[0])
     margin = float(scores[best] - scores[order[1]])
-    confidence = min(1.0, max(0.0, margin / 0.25)) * min(1.0, max(0.0, float(scores[best]) / 0.6))
+    confidence = min(1.0, max(0.0, margin / 0.35)) * min(1.0, max(0.0, float(scores[best]) / 0.6))
     return camelot(best % 12, minor=best >= 12), confidence
 
 

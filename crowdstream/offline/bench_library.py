@@ -122,9 +122,10 @@ def real_rows(say: Say) -> list[Row]:
         goal = 0.5 if name in SONGS else TEMPO_GOAL
         found = _measured(name, sound, rate, bpm, 0.0)
         rival = _rival_percent(sound, rate, bpm)
+        beside = None if rival is None else "librosa beat_track"
         rows.append(
-            row("tempo_error", name, found.tempo_percent, "%", goal=goal,
-                met=found.tempo_percent <= goal, rival=None if rival is None else "librosa beat_track", rival_value=rival)
+            row("tempo_error", name, found.tempo_percent, "%", rival=beside, rival_value=rival,
+                goal=goal, met=found.tempo_percent <= goal)
         )  # fmt: skip
         if name in LOOPS:
             rows.append(
