@@ -14,6 +14,7 @@ BENCHES: Final = {
     "truth": "crowdstream.offline.bench_truth:truth",
     "signals": "crowdstream.offline.bench_signals:signals",
     "player": "crowdstream.offline.bench_player:player",
+    "library": "crowdstream.offline.bench_library:library",
     "vision": "crowdstream.offline.bench_vision:vision",
 }
 """Name to `module:function`. A module is only imported when its bench is asked for."""
