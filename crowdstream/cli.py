@@ -19,7 +19,7 @@ from crowdstream.errors import ConfigError, CrowdstreamError, UsageError
 
 COMMANDS: Final = (
     "run", "demo", "analyze", "report", "calibrate", "check", "stages", "devices", "models",
-    "doctor", "bench",
+    "library", "doctor", "bench",
 )  # fmt: skip
 
 
