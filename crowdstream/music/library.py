@@ -68,6 +68,7 @@ _KNOWN: Final = frozenset(
 
 MEASURED: Final = (
     "title", "artist", "bpm", "key", "bars", "first_beat_seconds", "loudness_lufs", "sections",
+    "cues",
 )  # fmt: skip
 """What may stand in `[measured]` and be changed by hand above it."""
 
@@ -142,7 +143,8 @@ class Track:
 
     cues: tuple[Cue, ...] = ()
     measured: Mapping[str, str | float] = field(default_factory=dict)
-    """What was found for each of MEASURED (sections as a line of text), and `confidence`."""
+    """What was found for each of MEASURED (sections and cues as a line of text), how sure that is,
+    and what others have said of it."""
 
     source: Source | None = None
 
@@ -237,6 +239,11 @@ def default_library(state: Path) -> Path:
 def sections_as_text(sections: tuple[Section, ...]) -> str:
     """Names and lengths, as `[measured]` keeps them: "intro 16, groove 32"."""
     return ", ".join(f"{section.name} {section.bars}" for section in sections)
+
+
+def cues_as_text(cues: tuple[Cue, ...]) -> str:
+    """Names and places, as `[measured]` keeps them: "Drop 61.2, Out 180.0"."""
+    return ", ".join(f"{cue.name} {float(cue.seconds)!r}" for cue in cues)
 
 
 def write_track(track: Track) -> None:
@@ -456,6 +463,8 @@ def _said(track: Track, key: str) -> str | float:
     """What stands in track.toml for a key, as `[measured]` would say it."""
     if key == "sections":
         return sections_as_text(track.sections)
+    if key == "cues":
+        return cues_as_text(track.cues)
     value: str | float = getattr(track, key)
     return value
 

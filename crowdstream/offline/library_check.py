@@ -15,7 +15,8 @@ from crowdstream.music.library import (
     load_stems,
     read_track,
 )
-from crowdstream.offline.library_make import FEWEST_BARS, UNSURE, hash_of_sound
+from crowdstream.offline.library_describe import UNSURE
+from crowdstream.offline.library_make import FEWEST_BARS, hash_of_sound
 from crowdstream.packets import STEMS
 
 LENGTHS_DIFFER_SECONDS: Final = 0.1

@@ -4,7 +4,7 @@ A decoder that crashes, hangs or eats memory takes this process with it and cost
 come as lines of JSON on standard input, answers leave as lines of JSON on standard output:
 
     {"step": "decoding"}            what goes on, for who watches
-    {"sound": "4f1c…"}              asks whether these samples are in the library; answered by a line
+    {"sound": "4f1c…"}              asks whether the library has these samples; a line answers
     {"sound_sha256": …, "notes": …}  the track lies in the working folder, unless it was known
     {"refused": "is empty"}         why not, in one sentence
     {"stop": "no space left"}       nothing more can be made, for any file

@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from crowdstream.errors import MediaError
 from crowdstream.music.library import (
     MIX,
-    TRACK_FILE,
+    WHOLE_PLAYS_AS,
+    Cue,
     Source,
     Track,
-    sections_as_text,
+    load_stems,
+    read_track,
     write_track,
 )
-from crowdstream.offline.library_measure import Measured, measure
+from crowdstream.music.measure import LEAST_SECONDS
+from crowdstream.offline.library_describe import Given, describe, described_anew, given_in
 from crowdstream.offline.library_names import artist_and_title, shown, stem_named
 from crowdstream.offline.library_sound import at_rate, decode, to_library_rate
 from crowdstream.offline.library_tags import Tags, read_tags, stem_names
@@ -36,14 +39,12 @@ QUIETEST_PEAK: Final = 0.001
 
 QUIETEST_LUFS: Final = -60.0
 
-UNSURE: Final = 0.5
-"""A grid with less confidence is for a person to look at."""
-
 NOT_TOGETHER_SECONDS: Final = 5.0
 
 _PEAK: Final = 32767.0 / 32768.0
 
 Stored = NDArray[np.int16]
+Notes = tuple[str, ...]
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -72,6 +73,9 @@ def make(
 
         tell({"step": "copying"})
         return take_over(path, working, job["sha256"])
+    if job["kind"] == "measure":
+        tell({"step": "measuring"})
+        return measure_again(job, working)
     tell({"step": "decoding"})
     tags = read_tags(Path(job["files"][0]))
     if job["kind"] == "stems":
@@ -85,7 +89,7 @@ def make(
     if is_known(sound_sha256):
         return {"sound_sha256": sound_sha256, "notes": []}
     tell({"step": "measuring"})
-    track, notes = _measured(parts, tags, job, working)
+    track, notes = _described(parts, tags, job, working)
     track = replace(track, source=Source(path.name, job["sha256"], sound_sha256))
     tell({"step": "writing"})
     write_sound(parts.stems, track.rate, working)
@@ -218,59 +222,82 @@ def _stored(sounds: Mapping[str, NDArray[np.float32]], rate: int, notes: tuple[s
     return Parts(stems, rate, notes)
 
 
-def _measured(
-    parts: Parts, tags: Tags, job: dict[str, Any], working: Path
-) -> tuple[Track, list[str]]:
-    """The track as its sound and its tags describe it."""
-    mix = sum_of(parts.stems)
-    seconds = len(mix) / parts.rate
-    found = measure(mix, parts.rate, tags.bpm)
-    if not job["short"] and found.bars < FEWEST_BARS:
+def _described(parts: Parts, tags: Tags, job: dict[str, Any], working: Path) -> tuple[Track, Notes]:
+    """The track as its sound, its tags and its name describe it."""
+    sounds = np.stack(list(parts.stems.values()))
+    seconds = sounds.shape[1] / parts.rate
+    if seconds < LEAST_SECONDS:
+        raise MediaError(f"is {seconds:.1f} s long; that is no track")
+    given = given_of(job["hints"], tags)
+    described = describe(sounds, parts.rate, given, whole=MIX in parts.stems)
+    facts = described.facts
+    if not job["short"] and facts["bars"] < FEWEST_BARS:
         raise MediaError(
-            f"is {seconds:.1f} s long, {found.bars} bars at {found.bpm:.0f} BPM; a track has at"
-            f" least {FEWEST_BARS} (with --short it is taken all the same)"
+            f"is {seconds:.1f} s long, {facts['bars']} bars at {facts['bpm']:.0f} BPM; a track has"
+            f" at least {FEWEST_BARS} (with --short it is taken all the same)"
         )
-    if not found.loudness_lufs > QUIETEST_LUFS:
+    if not facts["loudness_lufs"] > QUIETEST_LUFS:
         raise MediaError("is too quiet to be music: its loudness cannot be measured")
-    artist, title = artist_and_title(
-        Path(job["path"]).name.partition(".stem.")[0]
-        if job["kind"] == "stem file"
-        else _stem_of(job)
-    )
+    artist, title = artist_and_title(_name_of(job))
+    hints = job["hints"]
+    title = hints.get("title") or tags.title or title
+    artist = hints.get("artist") or tags.artist or artist or "unknown"
     track = Track(
-        id="new", title=tags.title or title, artist=tags.artist or artist or "unknown",
-        bpm=round(found.bpm, 5), key=tags.key or found.key, bars=found.bars,
-        first_beat_seconds=round(found.first_beat_seconds, 6), seconds=seconds, rate=parts.rate,
-        loudness_lufs=round(min(found.loudness_lufs, 0.0), 2), sections=found.sections, stops=(),
-        folder=working, files={name: f"{name}.flac" for name in parts.stems},
+        id="new", title=title, artist=artist, seconds=seconds, rate=parts.rate, folder=working,
+        files={name: f"{name}.flac" for name in parts.stems},
+        **{**facts, "measured": {"title": title, "artist": artist, **facts["measured"]}},
     )  # fmt: skip
-    notes = []
-    if found.confidence < UNSURE:
-        notes.append(f"unsure of the beats: look at {found.bpm:.2f} BPM in its {TRACK_FILE}")
-    return replace(track, measured=measured_of(track, found)), notes
+    return track, described.notes
 
 
-def measured_of(track: Track, found: Measured) -> dict[str, str | float]:
-    """The table `[measured]`: what stands in the track now, and how sure that is."""
+def measure_again(job: dict[str, Any], working: Path) -> dict[str, Any]:
+    """Measure a track of the library anew; its new `track.toml` lies in the working folder.
+
+    What a person has changed stays. Hints of the job are what another program says of it.
+    """
+    track = read_track(Path(job["path"]))
+    stems = load_stems(track, track.rate)
+    if track.whole:
+        stems = stems[WHOLE_PLAYS_AS : WHOLE_PLAYS_AS + 1]
+    hints = job["hints"]
+    before = given_in(track.measured)
+    given = given_of(hints, Tags(bpm=before.bpm, key=before.key))
+    if "grid_bpm" not in hints:
+        given = given._replace(
+            grid_bpm=before.grid_bpm, grid_first_beat_seconds=before.grid_first_beat_seconds
+        )
+    if "cues" not in hints:
+        given = given._replace(cues=track.cues)
+    described = describe(stems, track.rate, given, whole=track.whole)
+    fresh = described_anew(track, described)
+    names = {key: hints[key] for key in ("title", "artist") if hints.get(key)}
+    fresh = replace(
+        fresh,
+        measured={**fresh.measured, **names},
+        **{key: name for key, name in names.items() if key not in track.edited},
+    )
+    write_track(replace(fresh, folder=working))
     return {
-        "title": track.title, "artist": track.artist, "bpm": track.bpm, "key": track.key,
-        "bars": track.bars, "first_beat_seconds": track.first_beat_seconds,
-        "loudness_lufs": track.loudness_lufs, "sections": sections_as_text(track.sections),
-        "confidence": round(found.confidence, 3),
-        "key_confidence": round(found.key_confidence, 3),
-    }  # fmt: skip
+        "changed": fresh != track,
+        "notes": list(described.notes),
+        "kept": list(track.edited),
+    }
 
 
-def sum_of(stems: Mapping[str, Stored]) -> NDArray[np.float32]:
-    """What is heard when all stems play."""
-    first, *rest = stems.values()
-    mix = first.astype(np.float32)
-    for sound in rest:
-        mix += sound
-    mix *= np.float32(1.0 / 32768.0)
-    return mix
+def given_of(hints: Mapping[str, Any], tags: Tags) -> Given:
+    """What a job's hints say, and the tags where they say nothing."""
+    return Given(
+        bpm=hints.get("bpm") or tags.bpm,
+        key=hints.get("key") or tags.key,
+        grid_bpm=hints.get("grid_bpm"),
+        grid_first_beat_seconds=hints.get("grid_first_beat_seconds"),
+        cues=tuple(Cue(*cue) for cue in hints.get("cues", ())),
+    )
 
 
-def _stem_of(job: dict[str, Any]) -> str:
+def _name_of(job: dict[str, Any]) -> str:
+    """What the file or folder is called, without its ending."""
     path = Path(job["path"])
+    if job["kind"] == "stem file":
+        return shown(path.name[: path.name.lower().rindex(".stem.")])
     return shown(path.name if job["kind"] == "stems" else path.stem)

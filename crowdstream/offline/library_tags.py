@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
+from crowdstream.music.keys import camelot_of
+
 SLOWEST_BPM: Final = 40.0
 FASTEST_BPM: Final = 260.0
 
@@ -23,8 +25,6 @@ _KEY: Final = (
     "TKEY", "----:com.apple.iTunes:initialkey", "----:com.apple.iTunes:KEY", "initialkey",
     "initial key", "key", "TXXX:initialkey", "TXXX:INITIALKEY", "TXXX:KEY",
 )  # fmt: skip
-
-_PITCH: Final = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11, "h": 11}
 
 _BOX_HEADER: Final = struct.Struct(">I4s")
 _LONGEST_STEM_BOX: Final = 1 << 20
@@ -51,7 +51,7 @@ def read_tags(path: Path) -> Tags:
             title=_text(_first(tags, _TITLE)),
             artist=_text(_first(tags, _ARTIST)),
             bpm=bpm_of(_first(tags, _BPM)),
-            key=camelot_of(_first(tags, _KEY)),
+            key=camelot_of(_first(tags, _KEY) or ""),
         )
     except Exception:  # whatever a broken tag does to its reader, the sound may be good
         return Tags()
@@ -64,26 +64,6 @@ def bpm_of(text: str | None) -> float | None:
         return None
     bpm = float(found[0].replace(",", "."))
     return bpm if math.isfinite(bpm) and SLOWEST_BPM <= bpm <= FASTEST_BPM else None
-
-
-def camelot_of(text: str | None) -> str | None:
-    """A key as people write it, on the Camelot wheel: "8A", "1m" (Open Key), "Am", "F# major"."""
-    text = (text or "").strip().lower().replace("♯", "#").replace("♭", "b")
-    if found := re.fullmatch(r"0?(1[0-2]|[1-9])\s*([ab])", text):
-        return f"{int(found[1])}{found[2].upper()}"
-    if found := re.fullmatch(r"0?(1[0-2]|[1-9])\s*([md])", text):
-        return f"{(int(found[1]) + 6) % 12 + 1}{'A' if found[2] == 'm' else 'B'}"
-    found = re.fullmatch(
-        r"([a-h])\s*(#|b|sharp|flat|is|es|s)?[\s\-]*"
-        r"(minor|min|moll|m|major|maj|dur)?(?:\s.*|/.*)?", text
-    )  # fmt: skip
-    if found is None:
-        return None
-    letter, sign, mode = found.groups()
-    pitch = _PITCH[letter] + {"#": 1, "sharp": 1, "is": 1, None: 0}.get(sign, -1)
-    minor = mode in ("minor", "min", "moll", "m")
-    fifths = 7 * (pitch + 3 if minor else pitch)
-    return f"{(7 + fifths) % 12 + 1}{'A' if minor else 'B'}"
 
 
 def stem_names(path: Path) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import struct
 from pathlib import Path
@@ -16,35 +15,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdstream.music.harmony import steps_between
-from crowdstream.offline.library_tags import Tags, bpm_of, camelot_of, read_tags, stem_names
-
-
-@pytest.mark.parametrize(
-    ("said", "camelot"),
-    [
-        ("Am", "8A"), ("A minor", "8A"), ("a-moll", "8A"), ("8A", "8A"), ("08a", "8A"),
-        ("1m", "8A"), ("C", "8B"), ("C major", "8B"), ("1d", "8B"), ("12d", "7B"), ("6m", "1A"),
-        ("F#m", "11A"), ("Gbm", "11A"), ("F♯ min", "11A"), ("Bb", "6B"), ("A#", "6B"),
-        ("Abm", "1A"), ("G#m", "1A"), ("B", "1B"), ("Cb", "1B"), ("Em", "9A"), ("Fm", "4A"),
-        ("12B", "12B"), ("E", "12B"), ("C#m/Db", "12A"), ("Fis-Dur", "2B"),
-        ("13A", None), ("", None), (None, None), ("Off Key", None), ("o", None), ("0A", None),
-    ],
-)  # fmt: skip
-def test_keys_are_read_in_every_spelling(said: str | None, camelot: str | None) -> None:
-    assert camelot_of(said) == camelot
-
-
-def test_a_fifth_is_a_step_around_the_wheel() -> None:
-    fifths = ["F", "C", "G", "D", "A", "E", "B", "F#", "C#", "G#", "D#", "A#", "F"]
-    keys = [str(camelot_of(name)) for name in fifths]
-    assert {steps_between(a, b) for a, b in itertools.pairwise(keys)} == {1}
-
-
-@given(st.text())
-def test_any_text_is_a_key_or_none(said: str) -> None:
-    key = camelot_of(said)
-    assert key is None or steps_between(key, "8A") <= 7
+from crowdstream.offline.library_tags import Tags, bpm_of, read_tags, stem_names
 
 
 @pytest.mark.parametrize(
