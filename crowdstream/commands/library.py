@@ -23,6 +23,9 @@ from crowdstream.music.library import default_library
 if TYPE_CHECKING:
     from crowdstream.music.library import Track
     from crowdstream.offline.library_add import Outcome
+    from crowdstream.offline.library_again import Again
+    from crowdstream.offline.library_files import Candidate
+    from crowdstream.offline.library_keep import Keep
 
 ACTIONS: Final = {
     "add": ("take audio files, folders and stems into the library",
@@ -98,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--jobs: {jobs} is not 1 to 64")
     actions = {
         "add": _add, "list": _list, "show": _show, "check": _check, "remove": _remove,
-        "export": _export,
+        "export": _export, "measure": _measure, "import-rekordbox": _rekordbox,
     }  # fmt: skip
     return actions[arguments.action](arguments, folder)
 
@@ -130,7 +133,7 @@ def _add(arguments: argparse.Namespace, folder: Path) -> int:
         jobs = min(arguments.jobs or cores(), max(1, len(candidates)))
         if candidates:
             say(f"{len(candidates)} to look at, {jobs} at once")
-        with Lines(candidates, quiet=arguments.json) as lines:
+        with Lines([c.path.name for c in candidates], quiet=arguments.json) as lines:
             for refusal in refused:
                 lines.refused(refusal.path, refusal.reason)
             try:
@@ -170,6 +173,123 @@ def _add(arguments: argparse.Namespace, folder: Path) -> int:
         if added:
             print("a daemon that plays this library plays them from its next start")
     return 1 if wrong else 0
+
+
+# ---- measure, import-rekordbox -------------------------------------------------------------------
+
+
+def _measure(arguments: argparse.Namespace, folder: Path) -> int:
+    from crowdstream.music.library import read_library
+    from crowdstream.offline.library_keep import find_track, open_library
+
+    begun = time.monotonic()
+    with open_library(folder) as keep:
+        if arguments.id:
+            found = [find_track(folder, name) for name in arguments.id]
+            for one in found:
+                if one.track is None:
+                    raise CrowdstreamError(f"{one.why}; mend it first")
+            tracks = [one.track for one in found if one.track is not None]
+        else:
+            tracks = list(read_library(folder)[0])
+        agains = _again(arguments, keep, tracks, None)
+    changed = sum(1 for again in agains if again.changed)
+    wrong = sum(1 for again in agains if again.refused)
+    if arguments.json:
+        print_json({"library": str(folder), "tracks": [_facts_of_again(a) for a in agains]})
+    else:
+        failed = f", {wrong} failed" if wrong else ""
+        took = _long(time.monotonic() - begun)
+        print(f"{changed} of {len(agains)} tracks are measured otherwise now{failed}; {took}")
+    return 1 if wrong else 0
+
+
+def _again(
+    arguments: argparse.Namespace,
+    keep: Keep,
+    tracks: list[Track],
+    hints: list[dict[str, Any]] | None,
+) -> list[Again]:
+    """Measure tracks that are there, and print a line for each."""
+    from crowdstream.commands.library_lines import Lines
+    from crowdstream.offline.library_add import cores
+    from crowdstream.offline.library_again import measure_again
+
+    agains: list[Again] = []
+    names = [track.id for track in tracks]
+    with Lines(names, quiet=arguments.json) as lines:
+        for again in measure_again(
+            keep, tracks, jobs=arguments.jobs or cores(), hints=hints, watch=lines.watch
+        ):
+            agains.append(again)
+            lines.again(again)
+    return agains
+
+
+def _rekordbox(arguments: argparse.Namespace, folder: Path) -> int:
+    from crowdstream.commands.library_lines import Lines
+    from crowdstream.music.library import read_track
+    from crowdstream.offline.library_add import add_music, cores, hash_of_files
+    from crowdstream.offline.library_files import find_music
+    from crowdstream.offline.library_keep import open_library
+    from crowdstream.offline.library_rekordbox import locate, read_collection
+
+    begun = time.monotonic()
+    roots = arguments.root or [arguments.file.absolute().parent]
+    for root in roots:
+        if not root.is_dir():
+            raise UsageError(f"--root {root}: there is no such folder")
+    say(f"music is looked for in {', '.join(str(root) for root in roots)}")
+    collection = list(read_collection(arguments.file))
+    lost: list[tuple[str, str]] = []
+    there: list[Track] = []
+    hints_there: list[dict[str, Any]] = []
+    candidates: list[Candidate] = []
+    hints: dict[Path, dict[str, Any]] = {}
+    outcomes: list[Outcome] = []
+    with open_library(folder) as keep:
+        with Lines((), quiet=arguments.json) as lines:
+            for prepared in collection:
+                path = locate(prepared.location, roots)
+                found, refused, _ = find_music([path]) if path is not None else ([], [], 0)
+                if path is None or refused:
+                    why = refused[0].reason if refused else "its file is not there"
+                    lost.append((prepared.name, why))
+                    lines.refused(Path(prepared.location), why)
+                    continue
+                candidate = found[0]._replace(notes=prepared.notes)
+                known = keep.given_before(hash_of_files([path]))
+                if known is not None:
+                    there.append(read_track(folder / known))
+                    hints_there.append(dict(prepared.hints))
+                elif path not in hints:
+                    candidates.append(candidate)
+                    hints[path] = dict(prepared.hints)
+        with Lines([c.path.name for c in candidates], quiet=arguments.json) as lines:
+            jobs = arguments.jobs or cores()
+            for outcome in add_music(keep, candidates, jobs=jobs, hints=hints, watch=lines.watch):
+                outcomes.append(outcome)
+                lines.outcome(outcome)
+        agains = _again(arguments, keep, there, hints_there)
+    added = [o.track for o in outcomes if o.track is not None]
+    wrong = [(o.candidate.path.name, o.refused) for o in outcomes if o.refused]
+    wrong += [(a.track.id, a.refused) for a in agains if a.refused]
+    if arguments.json:
+        print_json({
+            "library": str(folder),
+            "added": [facts_of(track) | {"notes": list(o.notes), "path": _path(o.candidate.path)}
+                      for o in outcomes if (track := o.track) is not None],
+            "there": [_facts_of_again(again) for again in agains],
+            "refused": [{"name": name, "reason": why} for name, why in [*lost, *wrong]],
+        })  # fmt: skip
+    else:
+        changed = sum(1 for again in agains if again.changed)
+        print(
+            f"{len(collection)} tracks in the collection: {len(added)} added, {changed} of"
+            f" {len(agains)} that were there changed, {len(lost)} not found, {len(wrong)} refused;"
+            f" {_long(time.monotonic() - begun)}"
+        )
+    return 1 if wrong or lost else 0
 
 
 # ---- list, show, check ---------------------------------------------------------------------------
@@ -325,6 +445,13 @@ def facts_of(track: Track) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _facts_of_again(again: Again) -> dict[str, Any]:
+    return facts_of(again.track) | {
+        "changed": again.changed, "notes": list(again.notes), "kept": list(again.kept),
+        "refused": again.refused or None,
+    }  # fmt: skip
+
+
 def _path(path: Path) -> str:
     from crowdstream.offline.library_names import shown
 
@@ -332,5 +459,5 @@ def _path(path: Path) -> str:
 
 
 def _long(seconds: float) -> str:
-    """ "5:12"."""
+    """Minutes and seconds, as players show them."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

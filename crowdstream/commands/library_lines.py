@@ -12,7 +12,7 @@ from crowdstream.offline.library_names import shown
 
 if TYPE_CHECKING:
     from crowdstream.offline.library_add import Outcome
-    from crowdstream.offline.library_files import Candidate
+    from crowdstream.offline.library_again import Again
 
 STEPS: Final = {"decoding": 0.1, "copying": 0.3, "measuring": 0.4, "writing": 0.85}
 """How far a track is when a step begins, for the bar."""
@@ -21,9 +21,9 @@ STEPS: Final = {"decoding": 0.1, "copying": 0.3, "measuring": 0.4, "writing": 0.
 class Lines:
     """On a terminal the files under way stand below; elsewhere there are only the lines."""
 
-    def __init__(self, candidates: Sequence[Candidate], *, quiet: bool = False) -> None:
-        """`quiet` prints nothing but the bars."""
-        self._candidates = candidates
+    def __init__(self, names: Sequence[str], *, quiet: bool = False) -> None:
+        """`names` are of what is worked on, for the bars; `quiet` prints nothing but those."""
+        self._names = names
         self._quiet = quiet
         self._rows: dict[int, Any] = {}
         self._progress: Any = None
@@ -31,7 +31,7 @@ class Lines:
 
     def __enter__(self) -> Lines:
         """Draw the bars, where somebody sees them."""
-        if sys.stderr.isatty() and self._candidates:
+        if sys.stderr.isatty() and self._names:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -40,7 +40,7 @@ class Lines:
                 TextColumn("{task.fields[step]}"), MofNCompleteColumn(),
                 console=Console(stderr=True), transient=True,
             )  # fmt: skip
-            self._all = self._progress.add_task("all", total=len(self._candidates), step="")
+            self._all = self._progress.add_task("all", total=len(self._names), step="")
             self._progress.start()
         return self
 
@@ -65,7 +65,7 @@ class Lines:
             return
         row = self._rows.get(index)
         if step and row is None:
-            name = shown(self._candidates[index].path.name)
+            name = shown(self._names[index])
             row = self._rows[index] = self._progress.add_task(name[:40], total=1.0, step=step)
         if row is not None and step:
             self._progress.update(row, completed=STEPS.get(step, 0.0), step=step)
@@ -90,6 +90,18 @@ class Lines:
             self._line(f"there     {outcome.same_as}   ({near(outcome.candidate.path)})")
         else:
             self.refused(outcome.candidate.path, outcome.refused)
+
+    def again(self, again: Again) -> None:
+        """What measuring a track anew has brought."""
+        track = again.track
+        if again.refused:
+            self._line(f"failed    {track.id}: {again.refused}")
+            return
+        word = "changed  " if again.changed else "as it was"
+        kept = f", set by hand: {', '.join(again.kept)}" if again.kept else ""
+        self._line(f"{word} {track.id}: {track.bpm:.2f} BPM, {track.key}{kept}")
+        for note in again.notes:
+            self._line(f"            {note}")
 
     def refused(self, path: Path, reason: str) -> None:
         """Why something is not taken."""

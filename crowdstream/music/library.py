@@ -236,6 +236,12 @@ def default_library(state: Path) -> Path:
     return state / "library"
 
 
+def own_library(state: Path) -> Path | None:
+    """`default_library`, if there are tracks in it."""
+    folder = default_library(state)
+    return folder if any(folder.glob(f"[!.]*/{TRACK_FILE}")) else None
+
+
 def sections_as_text(sections: tuple[Section, ...]) -> str:
     """Names and lengths, as `[measured]` keeps them: "intro 16, groove 32"."""
     return ", ".join(f"{section.name} {section.bars}" for section in sections)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from crowdstream.music.library import TRACK_FILE
 from crowdstream.offline.library_names import (
@@ -33,8 +32,7 @@ MOST_BYTES: Final = 4 << 30
 """No track is larger; a video that calls itself one is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """Something that may become a track."""
 
     kind: Kind
@@ -52,8 +50,7 @@ class Candidate:
     """What was decided about the files, in sentences."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """Something that is not taken."""
 
     path: Path
