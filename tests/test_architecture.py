@@ -91,7 +91,7 @@ OF_OTHERS: Final[dict[str, str]] = {
     "vision": "PIL cv2 numba onnxruntime openvino",
     "offline": "av cv2 defusedxml matplotlib mutagen psutil pyloudnorm soundfile soxr",
     "commands": "pydantic rich",
-    "testing": "jack psutil pydantic soundfile",
+    "testing": "av jack psutil pydantic soundfile",
 }
 
 DEVICE_AND_MODEL_LIBRARIES: Final = (

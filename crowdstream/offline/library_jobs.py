@@ -54,6 +54,7 @@ class Jobs:
         self._todo: queue.SimpleQueue[int | None] = queue.SimpleQueue()
         self._told: queue.SimpleQueue[Step | Answer | BaseException] = queue.SimpleQueue()
         self._children: set[subprocess.Popen[str]] = set()
+        self._threads: list[threading.Thread] = []
         self._ending = threading.Event()
 
     def __enter__(self) -> Jobs:
@@ -68,11 +69,10 @@ class Jobs:
     ) -> None:
         """End the children; what they were working on stays undone."""
         self._ending.set()
-        children = tuple(self._children)
-        for child in children:
+        for child in tuple(self._children):
             child.kill()
-        for child in children:
-            child.wait()  # what it was writing is not written any more
+        for thread in self._threads:
+            thread.join()  # from here on nothing is written any more
 
     def work(self, indices: Sequence[int]) -> Iterator[Step | Answer]:
         """Steps as they happen, and one answer for each index, in the order in which they are done.
@@ -84,7 +84,9 @@ class Jobs:
             self._todo.put(index)
         for number in range(self._count):
             self._todo.put(None)
-            threading.Thread(target=self._thread, name=f"library {number}", daemon=True).start()
+            thread = threading.Thread(target=self._thread, name=f"library {number}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
         left = len(indices)
         while left:
             told = self._told.get()
@@ -158,14 +160,14 @@ class _Child:
         return None
 
     def why_it_fell(self) -> str:
-        """A sentence about its end."""
+        """A sentence about its end; nothing more can be asked of it."""
         self._process.kill()
         status = self._process.wait()
-        self._children.discard(self._process)
-        if self._hung:
-            return f"could not be decoded and measured within {SILENT_SECONDS / 60:.0f} minutes"
         self._errors.seek(0)
         last = self._errors.read()[-2000:].strip().splitlines()[-1:]
+        self.end()
+        if self._hung:
+            return f"could not be decoded and measured within {SILENT_SECONDS / 60:.0f} minutes"
         why = f"signal {-status}" if status < 0 else f"exit status {status}"
         if status == -9:
             why += ", perhaps for want of memory"
@@ -174,7 +176,7 @@ class _Child:
     def end(self) -> None:
         """It has nothing more to do."""
         self._process.kill()
-        self._process.wait()
+        self._process.communicate()
         self._children.discard(self._process)
         self._errors.close()
 

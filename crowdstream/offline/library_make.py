@@ -238,9 +238,9 @@ def _described(parts: Parts, tags: Tags, job: dict[str, Any], working: Path) -> 
         )
     if not facts["loudness_lufs"] > QUIETEST_LUFS:
         raise MediaError("is too quiet to be music: its loudness cannot be measured")
-    artist, title = artist_and_title(_name_of(job))
+    artist, title = _name_of(job)
     hints = job["hints"]
-    title = hints.get("title") or tags.title or title
+    title = hints.get("title") or tags.title or title or "untitled"
     artist = hints.get("artist") or tags.artist or artist or "unknown"
     track = Track(
         id="new", title=title, artist=artist, seconds=seconds, rate=parts.rate, folder=working,
@@ -295,9 +295,12 @@ def given_of(hints: Mapping[str, Any], tags: Tags) -> Given:
     )
 
 
-def _name_of(job: dict[str, Any]) -> str:
-    """What the file or folder is called, without its ending."""
+def _name_of(job: dict[str, Any]) -> tuple[str, str]:
+    """(artist, title) by the name of the file or folder; "Low Tide/stems" is called Low Tide."""
     path = Path(job["path"])
     if job["kind"] == "stem file":
-        return shown(path.name[: path.name.lower().rindex(".stem.")])
-    return shown(path.name if job["kind"] == "stems" else path.stem)
+        return artist_and_title(shown(path.name[: path.name.lower().rindex(".stem.")]))
+    if job["kind"] == "file":
+        return artist_and_title(shown(path.stem))
+    artist, title = artist_and_title(shown(path.name))
+    return (artist, title) if title else artist_and_title(shown(path.parent.name))

@@ -191,16 +191,20 @@ def without_what_all_share(names: Sequence[str]) -> list[str]:
 
 
 def artist_and_title(name: str) -> tuple[str, str]:
-    """What a file or folder named "03 - Artist - Title (Stems)" tells; artist "" if nothing."""
-    name = re.sub(r"[_]+", " ", name)
-    name = re.sub(
-        r"[\s\-]*[\[(]?\b(stems?|multitracks?)\b[\])]?\s*$", "", name, flags=re.IGNORECASE
-    ).strip()
-    plain = re.sub(r"^\s*\d{1,3}\s*[.)\-]*\s+(?=\S)", "", name) or name
+    """What a file or folder named "03 - Artist - Title (Stems)" tells; "" for what it does not.
+
+    A number is one of a track on a disc where it has a zero or a sign: "07 Rings", "7. Rings". In
+    "7 Rings" it is of the title.
+    """
+    name = re.sub(r"_+", " ", name)
+    stems = r"[\s\-]*[\[(]?\b(stems?|multitracks?)\b[\])]?\s*$"
+    name = re.sub(stems, "", name, flags=re.IGNORECASE).strip()
+    plain = re.sub(r"^\s*(0\d{1,2}\s+|\d{1,3}\s*([.)]|-(?=\s))\s*)(?=\S)", "", name).strip()
+    plain = re.sub(r"^[\s\-]+(?=\w)", "", plain) or name
     artist, dash, title = plain.partition(" - ")
     if dash and artist.strip() and title.strip():
         return artist.strip(), title.strip()
-    return "", plain.strip() or "untitled"
+    return "", plain.strip(" -")
 
 
 def id_of(artist: str, title: str, sound_sha256: str) -> str:

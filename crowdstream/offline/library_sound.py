@@ -225,5 +225,6 @@ def _check_length(seconds: float) -> None:
 
 def _plain(error: BaseException) -> str:
     """What a library says, without the path and the full stop."""
-    text = str(error).removeprefix("Error : ")
-    return text.rsplit(": ", 1)[-1].rstrip(".").lower() or type(error).__name__
+    text = str(error).removeprefix("Error : ").rsplit(": ", 1)[-1].rstrip(".").lower()
+    # It says so of anything that its MP3 decoder does not know, too.
+    return "no format that is known" if "does not exist" in text else text or type(error).__name__

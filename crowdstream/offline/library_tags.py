@@ -6,7 +6,7 @@ import json
 import math
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -73,21 +73,19 @@ def stem_names(path: Path) -> tuple[str, ...]:
     """
     try:
         with path.open("rb") as file:
-            start, end = 0, file.seek(0, 2)
+            places = [(0, file.seek(0, 2))]
             for name in (b"moov", b"udta", b"stem"):
-                found = _box(file, name, start, end)
-                if found is None:
-                    return ()
-                start, end = found
+                places = [found for place in places for found in _boxes(file, name, *place)]
+            start, end = places[0]
             file.seek(start)
             said = json.loads(file.read(min(end - start, _LONGEST_STEM_BOX)).decode("utf-8"))
         return tuple(str(stem.get("name", "")) for stem in said["stems"][:4])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return ()
 
 
-def _box(file: IO[bytes], wanted: bytes, start: int, end: int) -> tuple[int, int] | None:
-    """Where the content of the first box of this name lies between two places (ISO 14496-12)."""
+def _boxes(file: IO[bytes], wanted: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where the contents of boxes of this name lie between two places (ISO 14496-12)."""
     while start + _BOX_HEADER.size <= end:
         file.seek(start)
         size, name = _BOX_HEADER.unpack(file.read(_BOX_HEADER.size))
@@ -98,11 +96,10 @@ def _box(file: IO[bytes], wanted: bytes, start: int, end: int) -> tuple[int, int
         elif size == 0:
             size = end - start
         if size < content - start or start + size > end:
-            return None
+            return
         if name == wanted:
-            return content, start + size
+            yield content, start + size
         start += size
-    return None
 
 
 def _first(tags: Any, names: Iterable[str]) -> str | None:

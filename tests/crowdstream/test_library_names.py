@@ -67,11 +67,15 @@ def test_what_all_names_share_says_nothing(names: list[str], rests: list[str]) -
         ("03 - Anna Ko - Low Tide", ("Anna Ko", "Low Tide")),
         ("Anna_Ko_-_Low_Tide", ("Anna Ko", "Low Tide")),
         ("01 Low Tide", ("", "Low Tide")),
-        ("99 Luftballons - Nena", ("Luftballons", "Nena")),
+        ("07 - Low Tide", ("", "Low Tide")),
+        ("12. Low Tide", ("", "Low Tide")),
+        ("7 Rings", ("", "7 Rings")),
+        ("99 Luftballons", ("", "99 Luftballons")),
         ("Low Tide (Stems)", ("", "Low Tide")),
         ("99", ("", "99")),
         ("808", ("", "808")),
-        (" - ", ("", "-")),
+        (" - ", ("", "")),
+        ("stems", ("", "")),
     ],
 )
 def test_who_and_what_is_in_the_name(name: str, told: tuple[str, str]) -> None:
