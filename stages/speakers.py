@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 
 from crowdstream.channel import Inbox, Outbox, WhenFull
 from crowdstream.errors import ChannelClosed, WorkerError
+from crowdstream.music.library import own_library
 from crowdstream.packets import Mix, Playing, Tick
 from crowdstream.player.facts import playing_of
 from crowdstream.player.rules import RulesSettings
@@ -62,7 +63,10 @@ class SpeakersConfig(StageConfig):
         default=True, description="false only for sinks without a clock, such as ALSA's file."
     )
     trim_db: float = Field(0.0, ge=-60, le=0, description="Level of everything.")
-    library: Path | None = Field(None, description="Folder of tracks; none: the built-in music.")
+    library: Path | None = Field(
+        None,
+        description="Folder of tracks; none: those of `library add`, or the built-in music.",
+    )
     cache_gb: float = Field(
         2.0, ge=0.1, le=1000, description="Decoded tracks kept on disk, in gigabytes."
     )
@@ -100,7 +104,7 @@ class Speakers(Stage[Mix, Playing]):
         self._player = Worker(
             "crowdstream.player.process:play",
             name="player",
-            arguments=player_arguments(self._config, self.context.places.cache),
+            arguments=self._arguments(),
             environment=_sound_environment(),
             log=self.context.log,
             ready_seconds=READY_SECONDS,
@@ -139,6 +143,15 @@ class Speakers(Stage[Mix, Playing]):
         """End the player; it fades out first."""
         if self._player is not None:
             await self._player.stop(grace=FADE_SECONDS + self._config.ring_seconds)
+
+    def _arguments(self) -> dict[str, Any]:
+        """Those of the player; without a library in the settings the user's own counts."""
+        places = self.context.places
+        arguments = player_arguments(self._config, places.cache)
+        own = own_library(places.state)
+        if self._config.library is None and own is not None:
+            arguments["library"] = str(own)
+        return arguments
 
     async def _pass_on(self, facts: dict[str, Any], outbox: Outbox[Playing]) -> None:
         why = str(facts.get("why_silent") or "")

@@ -89,9 +89,9 @@ OF_OTHERS: Final[dict[str, str]] = {
     "music": "pyloudnorm soundfile soxr",
     "player": "numba pydantic pylibrb sounddevice",
     "vision": "PIL cv2 numba onnxruntime openvino",
-    "offline": "cv2 matplotlib psutil pyloudnorm soundfile soxr",
-    "commands": "pydantic",
-    "testing": "jack psutil pydantic soundfile",
+    "offline": "av cv2 defusedxml matplotlib mutagen psutil pyloudnorm soundfile soxr",
+    "commands": "pydantic rich",
+    "testing": "av jack psutil pydantic soundfile",
 }
 
 DEVICE_AND_MODEL_LIBRARIES: Final = (

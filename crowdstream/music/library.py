@@ -4,9 +4,15 @@
         low-tide/
             track.toml      what the music is: tempo, key, sections, loudness
             drums.flac  bass.flac  vocals.flac  other.flac
+        as-it-came/
+            track.toml
+            mix.flac        a track that nobody has separated: it plays whole
 
 The stems of a track are equally long and add up to it. Its beats lie on a straight line: beat
 `b` is heard `first_beat_seconds + b * 60 / bpm` seconds into the files.
+
+What was measured stands in `[measured]` as well; where a value above differs from it, a person
+has changed it, and measuring again leaves it alone.
 """
 
 from __future__ import annotations
@@ -16,8 +22,9 @@ import math
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +36,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TRACK_FILE: Final = "track.toml"
+
+MIX: Final = "mix"
+"""The one file of a track that plays whole."""
+
+WHOLE_PLAYS_AS: Final = 0
+"""The stem whose place a whole track takes: drums, which are heard in every arrangement."""
 
 SECTION_NAMES: Final = ("intro", "groove", "break", "build", "drop", "outro")
 """What a part of a track is for; the conductor plans by these names."""
@@ -48,7 +61,16 @@ _RANGES: Final = {
     "rate": (8000, 192_000),
     "loudness_lufs": (-70.0, 0.0),
 }
-_KNOWN: Final = frozenset((*_RANGES, "id", "title", "artist", "key", "sections", "stops", "files"))
+_KNOWN: Final = frozenset(
+    (*_RANGES, "id", "title", "artist", "key", "sections", "stops", "files", "cues", "measured",
+     "source")
+)  # fmt: skip
+
+MEASURED: Final = (
+    "title", "artist", "bpm", "key", "bars", "first_beat_seconds", "loudness_lufs", "sections",
+    "cues",
+)  # fmt: skip
+"""What may stand in `[measured]` and be changed by hand above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +82,29 @@ class Section:
 
     bar: int
     bars: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """A place that a DJ has marked."""
+
+    name: str
+    seconds: float
+    """From the beginning of the files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a track came from: how it is recognised when it is given again."""
+
+    name: str
+    """Name of the file or folder."""
+
+    sha256: str
+    """Of the bytes that were given."""
+
+    sound_sha256: str
+    """Of the samples in the track's folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +139,32 @@ class Track:
 
     folder: Path
     files: dict[str, str]
-    """Name of the stem -> name of its file in `folder`."""
+    """Name of the stem, or `mix` alone, -> name of its file in `folder`."""
+
+    cues: tuple[Cue, ...] = ()
+    measured: Mapping[str, str | float] = field(default_factory=dict)
+    """What was found for each of MEASURED (sections and cues as a line of text), how sure that is,
+    and what others have said of it."""
+
+    source: Source | None = None
+
+    @property
+    def whole(self) -> bool:
+        """It has no stems; its sound stands in the place of WHOLE_PLAYS_AS."""
+        return set(self.files) == {MIX}
+
+    @property
+    def edited(self) -> tuple[str, ...]:
+        """What a person has changed since it was measured, in the order of MEASURED."""
+        now = {key: _said(self, key) for key in MEASURED if key in self.measured}
+        return tuple(key for key, value in now.items() if value != self.measured[key])
+
+    @property
+    def confidence(self) -> float:
+        """How far the grid can be trusted, 0 to 1; 1 where a person has set it."""
+        if {"bpm", "first_beat_seconds"} & {*self.edited}:
+            return 1.0
+        return float(self.measured.get("confidence", 1.0))
 
     energy: float | None = None
     """How much it asks of a floor, 0 to 1; None where nobody said."""
@@ -142,6 +212,9 @@ def read_track(folder: Path) -> Track:
         stops=_stops(path, said, number["bars"] * BEATS_PER_BAR, mistakes),
         folder=folder,
         files=_files(path, said, mistakes),
+        cues=_cues(path, said, mistakes),
+        measured=_measured(path, said, mistakes),
+        source=_source(path, said, mistakes),
     )
     if mistakes:
         raise ConfigError(*mistakes)
@@ -151,10 +224,35 @@ def read_track(folder: Path) -> Track:
             f"{path}: {track.bars} bars at {track.bpm:g} BPM end at {end:.1f} s, "
             f"but the track is {track.seconds:.1f} s long; give fewer bars"
         )
-    for name in track.files.values():
+    home = folder.resolve()
+    for stem, name in track.files.items():
         if not (folder / name).is_file():
-            raise MediaError(f"{folder / name}: this stem of {track.title!r} is missing")
+            what = "the sound" if stem == MIX else "this stem"
+            raise MediaError(f"{folder / name}: {what} of {track.title!r} is missing")
+        if (folder / name).resolve().parent != home:
+            raise MediaError(f"{folder / name}: is a link that leads out of the track's folder")
     return track
+
+
+def default_library(state: Path) -> Path:
+    """Where tracks lie when no configuration says where: in the state folder, beside models."""
+    return state / "library"
+
+
+def own_library(state: Path) -> Path | None:
+    """`default_library`, if there are tracks in it."""
+    folder = default_library(state)
+    return folder if any(folder.glob(f"[!.]*/{TRACK_FILE}")) else None
+
+
+def sections_as_text(sections: tuple[Section, ...]) -> str:
+    """Names and lengths, as `[measured]` keeps them: "intro 16, groove 32"."""
+    return ", ".join(f"{section.name} {section.bars}" for section in sections)
+
+
+def cues_as_text(cues: tuple[Cue, ...]) -> str:
+    """Names and places, as `[measured]` keeps them: "Drop 61.2, Out 180.0"."""
+    return ", ".join(f"{cue.name} {float(cue.seconds)!r}" for cue in cues)
 
 
 def write_track(track: Track) -> None:
@@ -177,7 +275,7 @@ def read_library(folder: Path) -> tuple[tuple[Track, ...], tuple[str, ...]]:
     """
     tracks: dict[str, Track] = {}
     complaints: list[str] = []
-    for path in sorted(folder.glob(f"*/{TRACK_FILE}")):
+    for path in sorted(folder.glob(f"[!.]*/{TRACK_FILE}")):  # hidden ones are being made
         try:
             track = read_track(path.parent)
         except CrowdstreamError as broken:
@@ -195,16 +293,20 @@ def read_library(folder: Path) -> tuple[tuple[Track, ...], tuple[str, ...]]:
 def load_stems(track: Track, rate: int) -> NDArray[np.int16]:
     """The four stems at `rate` samples per second, shape (4, samples, 2), in the order of STEMS.
 
-    Mono becomes stereo; a stem shorter than the others ends in silence. Raises MediaError when a
-    file is missing, cannot be decoded, or is not at the track's rate.
+    Mono becomes stereo; a stem shorter than the others ends in silence. A whole track has all its
+    sound in the place of WHOLE_PLAYS_AS, the others are silent. Raises MediaError when a file is
+    missing, cannot be decoded, or is not at the track's rate.
     """
     import numpy as np
     import soundfile
     import soxr
 
-    paths = [track.folder / track.files[stem] for stem in STEMS]
-    shapes = [_checked_shape(path, track.rate) for path in paths]
-    stems = np.zeros((len(STEMS), max(frames for frames, _ in shapes), 2), np.int16)
+    places = [WHOLE_PLAYS_AS] if track.whole else list(range(len(STEMS)))
+    names = [MIX] if track.whole else STEMS
+    paths = {p: track.folder / track.files[n] for p, n in zip(places, names, strict=True)}
+    shapes = {place: _checked_shape(path, track.rate) for place, path in paths.items()}
+    longest = max(frames for frames, _ in shapes.values())
+    stems = np.zeros((len(STEMS), longest, 2), np.int16)
 
     def decode(stem: int) -> None:
         frames, channels = shapes[stem]
@@ -224,11 +326,13 @@ def load_stems(track: Track, rate: int) -> NDArray[np.int16]:
 
     # The decoder lets go of the interpreter, so the stems share the processor's cores.
     with ThreadPoolExecutor(len(STEMS), "decode") as threads:
-        list(threads.map(decode, range(len(STEMS))))
+        list(threads.map(decode, places))
         if rate == track.rate:
             return stems
-        at_rate = list(threads.map(lambda stem: soxr.resample(stem, track.rate, rate), stems))
-    return np.stack(at_rate)
+        sounding = list(threads.map(lambda p: soxr.resample(stems[p], track.rate, rate), places))
+    at_rate = np.zeros((len(STEMS), *sounding[0].shape), np.int16)
+    at_rate[places] = sounding
+    return at_rate
 
 
 def _checked_shape(path: Path, rate: int) -> tuple[int, int]:
@@ -321,14 +425,57 @@ def _stops(
 
 def _files(path: Path, said: dict[str, Any], mistakes: list[str]) -> dict[str, str]:
     files = said.get("files", {})
-    if not isinstance(files, dict) or set(files) != set(STEMS):
-        mistakes.append(f"{path}: files must name the four stems: {', '.join(STEMS)}")
+    if not isinstance(files, dict) or set(files) not in ({*STEMS}, {MIX}):
+        mistakes.append(f"{path}: files must name the four stems: {', '.join(STEMS)}; or one {MIX}")
         return {}
     for stem, name in files.items():
         # A track is its folder: it can be copied, and points nowhere else.
         if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
             mistakes.append(f"{path}: the file of {stem} is {name!r}; it must lie in the folder")
-    return {stem: str(files[stem]) for stem in STEMS}
+    return {stem: str(files[stem]) for stem in (*STEMS, MIX) if stem in files}
+
+
+def _cues(path: Path, said: dict[str, Any], mistakes: list[str]) -> tuple[Cue, ...]:
+    cues: list[Cue] = []
+    for row in _tables(path, said, "cues", mistakes):
+        name, seconds = row.get("name"), row.get("seconds")
+        if isinstance(name, str) and type(seconds) in (int, float) and 0 <= seconds <= 7200:
+            cues.append(Cue(name, float(seconds)))
+        else:
+            mistakes.append(f"{path}: cue {name!r} at {seconds!r} seconds is no place in the track")
+    return tuple(cues)
+
+
+def _measured(path: Path, said: dict[str, Any], mistakes: list[str]) -> Mapping[str, str | float]:
+    table = said.get("measured", {})
+    if isinstance(table, dict) and all(
+        isinstance(value, (str, int, float)) and not isinstance(value, bool)
+        for value in table.values()
+    ):
+        return table
+    mistakes.append(f"{path}: measured must be a table of texts and numbers; or take it out")
+    return {}
+
+
+def _source(path: Path, said: dict[str, Any], mistakes: list[str]) -> Source | None:
+    table = said.get("source")
+    if table is None:
+        return None
+    keys = ("name", "sha256", "sound_sha256")
+    if isinstance(table, dict) and all(isinstance(table.get(key), str) for key in keys):
+        return Source(*(table[key] for key in keys))
+    mistakes.append(f"{path}: source must have {', '.join(keys)} as texts; or take it out")
+    return None
+
+
+def _said(track: Track, key: str) -> str | float:
+    """What stands in track.toml for a key, as `[measured]` would say it."""
+    if key == "sections":
+        return sections_as_text(track.sections)
+    if key == "cues":
+        return cues_as_text(track.cues)
+    value: str | float = getattr(track, key)
+    return value
 
 
 def _as_toml(track: Track) -> str:
@@ -338,7 +485,7 @@ def _as_toml(track: Track) -> str:
 
     lines = [
         "# One track of the library. Beat b is heard first_beat_seconds + b * 60 / bpm seconds",
-        "# into the files; a bar is four beats.",
+        "# into the files; a bar is four beats. What is changed here by hand stays.",
         "",
         f"id = {text(track.id)}",
         f"title = {text(track.title)}",
@@ -364,8 +511,36 @@ def _as_toml(track: Track) -> str:
         *(f"    {{ beat = {beat!r}, beats = {beats!r} }}," for beat, beats in track.stops),
         "]",
         "",
-        "[files]",
-        *(f"{stem} = {text(track.files[stem])}" for stem in STEMS),
-        "",
     ]
+    if track.cues:
+        lines += [
+            "# Places that a DJ has marked, in seconds from the beginning of the files.",
+            "cues = [",
+            *(
+                f"    {{ name = {text(c.name)}, seconds = {float(c.seconds)!r} }},"
+                for c in track.cues
+            ),
+            "]",
+            "",
+        ]
+    lines += ["[files]", *(f"{stem} = {text(name)}" for stem, name in track.files.items()), ""]
+    if track.measured:
+        lines += [
+            "# What was measured. Where a line above differs from it a person has changed it, and",
+            "# measuring again leaves it as it is.",
+            "[measured]",
+            *(
+                f"{key} = {text(value) if isinstance(value, str) else repr(value)}"
+                for key, value in track.measured.items()
+            ),
+            "",
+        ]
+    if track.source is not None:
+        lines += [
+            "[source]",
+            f"name = {text(track.source.name)}",
+            f"sha256 = {text(track.source.sha256)}",
+            f"sound_sha256 = {text(track.source.sound_sha256)}",
+            "",
+        ]
     return "\n".join(lines)

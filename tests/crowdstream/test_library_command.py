@@ -1,0 +1,502 @@
+"""`crowdstream library`: what people give it, what it says, and what is there afterwards."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import soundfile
+
+from crowdstream.cli import main
+from crowdstream.music.library import read_library, read_track, write_track
+from crowdstream.offline.library_keep import open_library
+from crowdstream.testing.crates import (
+    a_tune,
+    write_a_mess,
+    write_mp4,
+    write_sound,
+    write_stems,
+)
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+
+class Output(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Output]
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Run]:
+    """Run `crowdstream library` in an empty folder, with a state of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CROWDSTREAM_STATE", str(tmp_path / "state"))
+
+    def call(*argv: str | Path) -> Output:
+        try:
+            code = main(["library", *(str(word) for word in argv)])
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return Output(code, out, err)
+
+    yield call
+
+
+@pytest.fixture(scope="module")
+def tune() -> np.ndarray[Any, np.dtype[np.float32]]:
+    return a_tune()
+
+
+def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+LIBRARY = Path("state/library")
+
+
+# 200 files
+
+
+@pytest.mark.timeout(600)
+def test_a_mess_of_files_is_taken_or_refused_each_with_its_reason(run: Run) -> None:
+    told = write_a_mess(Path("mess").absolute(), 200)
+    assert len(told) >= 200
+
+    code, out, _ = run("add", "mess", "--json")
+
+    said = json.loads(out)
+    became = {entry["path"]: "added" for entry in said["added"]}
+    became |= {entry["path"]: "there" for entry in said["there"]}
+    became |= {entry["path"]: entry["reason"] for entry in said["refused"]}
+    wrong = {
+        path: (what, became.get(path))
+        for path, what in told.items()
+        if what not in became.get(path, "nothing")
+    }
+    assert (code, wrong) == (1, {})
+    assert set(became) == set(told)
+    assert all(reason.strip() and "\n" not in reason for reason in became.values())
+    assert run("check", "--deep").code == 0
+    before = snapshot(LIBRARY)
+    assert not [name for name in before if name.startswith(".")]
+
+    again = run("add", "mess", "--json").json
+
+    assert (again["added"], again["refused"]) == ([], said["refused"])
+    assert len(again["there"]) == len(said["added"]) + len(said["there"])
+    assert snapshot(LIBRARY) == before
+
+
+# what is taken, and how it is said
+
+
+def test_a_folder_of_stems_says_which_became_what(run: Run, tune: Any) -> None:
+    names = ("01 Drums", "bassguitar", "clav", "horns")
+    write_stems(Path("Anna Ko - Low Tide (Stems)"), tune[[0, 1, 3, 3]], names)
+    write_sound(Path("Anna Ko - Low Tide (Stems)/full mix.wav"), tune.sum(axis=0))
+
+    code, out, err = run("add", ".")
+
+    assert code == 0
+    assert err.splitlines()[0] == f"library: {LIBRARY.absolute()} (the user's own)"
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines[0].startswith("added     anna-ko-low-tide: 120.00 BPM, ")
+    assert "full mix.wav is left out: it is the sum of others" in lines
+    assert {"drums = 01 Drums", "bass = bassguitar", "other = clav + horns", "no vocals"} <= {
+        *lines
+    }
+    assert lines[-2].startswith("1 added, 0 there already, 0 refused; ")
+    track = read_track(LIBRARY / "anna-ko-low-tide")
+    assert (track.title, track.artist) == ("Low Tide", "Anna Ko")
+    stems = {
+        name: soundfile.read(track.folder / file, dtype="int16")[0]
+        for name, file in track.files.items()
+    }
+    loudest = max(1.0, float(np.abs(tune[3]).max()) * 2)
+    other = np.rint(2 * np.rint(tune[3] * 32767) / loudest)
+    assert np.abs(stems["other"] - other).max() <= 2
+    assert not stems["vocals"].any()
+
+
+def test_a_stem_file_becomes_the_stems_that_it_names(run: Run, tune: Any) -> None:
+    streams = [tune.sum(axis=0), tune[3], tune[0], 0.5 * tune[1], 0.5 * tune[1]]
+    said = json.dumps({"stems": [{"name": n} for n in ("Synth", "Drums", "Bass", "Sub")]})
+    write_mp4(Path("a.stem.mp4"), streams, stem=said.encode())
+    entry = run("add", "a.stem.mp4", "--json").json["added"][0]
+    assert entry["notes"] == ["Synth is other", "Sub is bass", "no vocals"]
+    track = read_track(Path(entry["folder"]))
+    bass, _ = soundfile.read(track.folder / "bass.flac", dtype="float32")
+    middle = slice(len(bass) // 4, len(bass) // 2)
+    assert np.corrcoef(bass[middle, 0], tune[1][middle, 0])[0, 1] > 0.99
+
+
+def test_tags_count_more_than_names(run: Run, tune: Any) -> None:
+    from mutagen.flac import FLAC
+
+    path = write_sound(Path("07 - somebody - something.flac"), tune.sum(axis=0))
+    tags = FLAC(path)
+    tags["title"], tags["artist"], tags["bpm"], tags["initialkey"] = "Tide", "Anna", "60", "Am"
+    tags.save()
+    entry = run("add", path, "--json").json["added"][0]
+    assert (entry["id"], entry["key"], entry["stems"]) == ("anna-tide", "8A", [])
+    assert entry["bpm"] == pytest.approx(60.0, abs=0.03)
+    assert entry["notes"] == ["60.00 BPM is the octave of its tag"]
+
+
+@pytest.mark.assets
+def test_a_real_stem_file_is_taken_when_its_shortness_is_wanted(run: Run, assets: Path) -> None:
+    path = assets / "stems/falcon69/falcon69.stem.mp4"
+    refused = run("add", path)
+    assert (refused.code, "a track has at least 8" in refused.out) == (1, True)
+    entry = run("add", path, "--short", "--json").json["added"][0]
+    assert (entry["title"], entry["notes"]) == ("falcon69", ["Vox is vocals"])
+    bass = Path(entry["folder"]) / "bass.flac"
+    assert soundfile.info(bass).frames == 268288
+
+
+# safe to stop, and to run again
+
+
+def test_interrupted_it_leaves_nothing_half_made_and_goes_on_there(
+    tmp_path: Path, run: Run, tune: Any
+) -> None:
+    for number in range(6):
+        write_sound(Path(f"in/{number}.wav"), (0.5 + 0.05 * number) * tune.sum(axis=0))
+    command = [sys.executable, "-m", "crowdstream", "library", "add", "in", "--jobs", "1"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+        code = process.returncode
+    assert first.startswith("added     0: ")
+    assert code == 130
+    assert err.splitlines()[-1].startswith("interrupted: ")
+    done = 1 + out.count("added")
+    tracks, complaints = read_library(LIBRARY)
+    assert (len(tracks), complaints) == (done, ())
+    assert not list(LIBRARY.glob(".making-*"))
+
+    said = run("add", "in", "--json").json
+    assert (len(said["added"]), len(said["there"])) == (6 - done, done)
+
+
+def test_of_two_at_once_one_is_told_to_try_again(run: Run) -> None:
+    with open_library(LIBRARY):
+        code, _, err = run("add", ".")
+    assert code == 75
+    assert "another crowdstream library command works in" in err
+
+
+def test_what_a_killed_command_left_is_taken_away(run: Run) -> None:
+    (LIBRARY / ".making-abc").mkdir(parents=True)
+    (LIBRARY / ".making-abc/track.toml").write_text("")
+    assert run("add", ".").code == 0
+    assert not (LIBRARY / ".making-abc").exists()
+
+
+def test_a_file_that_breaks_its_decoder_costs_itself(
+    run: Run, tune: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child is killed where it decodes; the next file gets another child."""
+    write_sound(Path("in/a.wav"), tune.sum(axis=0))
+    write_sound(Path("in/b.wav"), 0.9 * tune.sum(axis=0))
+    Path("trap").mkdir()
+    Path("trap/soxr.py").write_text("")
+    Path("trap/mutagen.py").write_text(
+        "import os\ndef File(path):\n    if str(path).endswith('a.wav'):\n        os.abort()\n"
+    )
+    monkeypatch.syspath_prepend(str(Path("trap").absolute()))
+    said = run("add", "in", "--json", "--jobs", "1").json
+    assert [entry["id"] for entry in said["added"]] == ["b"]
+    assert "broke the process that read it (signal 6" in said["refused"][0]["reason"]
+
+
+# by hand
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_what_was_changed_by_hand_survives_measuring_again(run: Run, tune: Any) -> None:
+    write_sound(Path("a.wav"), tune.sum(axis=0))
+    run("add", "a.wav")
+    path = LIBRARY / "a/track.toml"
+    first = read_track(path.parent)
+    edit(path, f'key = "{first.key}"', 'key = "3B"')
+    edit(path, f"bpm = {first.bpm!r}", "bpm = 60.0")
+    edit(path, f"bars = {first.bars}\n", "bars = 4\n")
+    edit(path, f"bars = {first.bars} }}", "bars = 4 }")
+    edit(path, f"loudness_lufs = {first.loudness_lufs!r}", "loudness_lufs = -9.0")
+    edited = read_track(path.parent)
+    assert edited.edited == ("bpm", "key", "bars", "loudness_lufs", "sections")
+    assert edited.confidence == 1.0
+
+    code, out, _ = run("measure", "a")
+
+    assert code == 0
+    assert "set by hand: bpm, key, bars, loudness_lufs, sections" in out
+    assert dataclasses.replace(read_track(path.parent)) == edited
+    assert "set by hand" in run("show", "a").out
+    assert run("add", "a.wav", "--json").json["there"][0]["id"] == "a"
+
+
+def test_measuring_again_mends_what_nobody_has_touched(run: Run, tune: Any) -> None:
+    write_sound(Path("a.wav"), tune.sum(axis=0))
+    run("add", "a.wav")
+    right = read_track(LIBRARY / "a")
+    wrong = {**right.measured, "bpm": 99.0, "key": "1A"}
+    write_track(dataclasses.replace(right, bpm=99.0, key="1A", measured=wrong))
+    said = run("measure", "--json").json["tracks"][0]
+    assert (said["changed"], said["bpm"], said["kept"]) == (True, right.bpm, [])
+    assert read_track(LIBRARY / "a") == right
+    assert run("measure", "--json").json["tracks"][0]["changed"] is False
+
+
+def test_a_slip_in_track_toml_is_told_and_the_music_is_not_added_twice(run: Run, tune: Any) -> None:
+    write_sound(Path("a.wav"), tune.sum(axis=0))
+    run("add", "a.wav")
+    edit(LIBRARY / "a/track.toml", "bpm = ", "bpm = fast # ")
+    assert run("add", "a.wav", "--json").json["there"][0]["id"] == "a"
+    listed = run("list")
+    assert (listed.code, "cannot be read as TOML" in listed.err) == (0, True)
+    checked = run("check")
+    assert (checked.code, checked.out.splitlines()[-1]) == (1, "0 of 1 tracks are right")
+    shown = run("show", "a")
+    assert (shown.code, "cannot be read as TOML" in shown.err) == (1, True)
+
+
+# list, show, check, remove
+
+
+def test_an_empty_library_says_what_to_do(run: Run) -> None:
+    code, out, err = run("list")
+    assert (code, err) == (0, f"library: {LIBRARY.absolute()} (the user's own)\n")
+    assert out == "no tracks yet; the built-in music plays (crowdstream library add FOLDER)\n"
+    assert run("list", "--json").json == {
+        "library": str(LIBRARY.absolute()), "tracks": [], "broken": [],
+    }  # fmt: skip
+    assert run("check").out == "no tracks yet\n"
+
+
+def test_the_library_is_the_one_that_the_configuration_names(run: Run) -> None:
+    Path("config.toml").write_text('[speakers]\nlibrary = "music"\n')
+    assert run("list").err == f"library: {Path('music').absolute()} (config.toml)\n"
+    assert run("list", "--library", "x").err == f"library: {Path('x').absolute()} (--library)\n"
+
+
+def test_check_says_what_to_mend(run: Run, tune: Any) -> None:
+    for name in ("a", "b", "c", "d"):
+        write_stems(Path(f"in/{name}"), tune * (1.0 - 0.1 * ord(name[0]) % 0.5))
+    run("add", "in")
+    assert run("check", "--deep").out == "4 of 4 tracks are right\n"
+    half, rate = soundfile.read(LIBRARY / "a/bass.flac", dtype="int16")
+    soundfile.write(LIBRARY / "a/bass.flac", half[: len(half) // 2], rate)
+    (LIBRARY / "b/drums.flac").unlink()
+    (LIBRARY / "b/drums.flac").symlink_to("/etc/hostname")
+    (LIBRARY / "c/other.flac").write_bytes(b"fLaC")
+    (LIBRARY / "e").mkdir()
+    code, out, _ = run("check")
+    assert code == 1
+    assert out.splitlines() == [
+        "a: bass.flac is 9.1 s long, the longest stem 18.3 s",
+        "b: drums.flac: is a link that leads out of the track's folder",
+        "c: other.flac cannot be decoded: copy it again",
+        "e: has no track.toml: add the music, or take it out",
+        "1 of 5 tracks are right",
+    ]
+    sound, rate = soundfile.read(LIBRARY / "d/vocals.flac", dtype="int16")
+    sound[1000] += 100
+    soundfile.write(LIBRARY / "d/vocals.flac", sound, rate)
+    assert "d: its sound is not that which was added" in run("check", "--deep").out
+
+
+def test_remove_asks_where_somebody_can_answer(
+    run: Run, tune: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sound(Path("a.wav"), tune.sum(axis=0))
+    run("add", "a.wav")
+    code, _, err = run("remove", "a")
+    assert (code, "add --yes" in err) == (2, True)
+    answers = io.StringIO("n\ny\n")
+    answers.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", answers)
+    monkeypatch.setattr("builtins.input", lambda _question: answers.readline().strip())
+    assert (run("remove", "a").err.splitlines()[-1], (LIBRARY / "a").exists()) == (
+        "nothing was removed", True,
+    )  # fmt: skip
+    assert run("remove", "a").out == "removed a\n"
+    assert [path.name for path in LIBRARY.iterdir()] == [".lock"]
+    code, _, err = run("remove", "a", "--yes")
+    assert (code, "has no track 'a'" in err) == (2, True)
+
+
+@pytest.mark.parametrize("name", ["..", "../state", ".", "/", ".making-x", ""])
+def test_remove_takes_nothing_but_tracks(run: Run, name: str) -> None:
+    Path("state/library").mkdir(parents=True)
+    Path("state/track.toml").write_text("")
+    assert run("remove", "--yes", name).code == 2
+    assert Path("state/library").is_dir()
+
+
+def test_a_track_that_is_a_link_is_unlinked_only(run: Run, tune: Any) -> None:
+    write_stems(Path("in/a"), tune)
+    run("add", "in", "--library", "other")
+    LIBRARY.mkdir(parents=True)
+    (LIBRARY / "a").symlink_to(Path("other/a").absolute())
+    assert run("remove", "a", "--yes").code == 0
+    assert read_track(Path("other/a")).title == "a"
+
+
+# export, and in again
+
+
+@pytest.mark.parametrize("out", ["a.zip", "somewhere/a"])
+def test_an_exported_track_is_the_same_on_another_machine(run: Run, tune: Any, out: str) -> None:
+    write_stems(Path("in/a"), tune)
+    run("add", "in")
+    edit(LIBRARY / "a/track.toml", 'title = "a"', 'title = "Älter"  # by hand')
+    assert run("export", "a", "--out", out).code == 0
+    code, _, err = run("export", "a", "--out", out)
+    assert (code, "is there already" in err) == (1, True)
+
+    entry = run("add", out, "--library", "new", "--json").json["added"][0]
+
+    assert (entry["id"], entry["edited"]) == ("alter", ["title"])
+    one, other = read_track(LIBRARY / "a"), read_track(Path("new/alter"))
+    assert dataclasses.replace(other, id=one.id, folder=one.folder) == one
+    assert run("add", out, "--library", "new", "--json").json["there"][0]["id"] == "alter"
+    assert run("add", out, "--json").json["there"][0]["id"] == "a"
+    assert run("add", "in/a", "--library", "new", "--json").json["there"][0]["id"] == "alter"
+
+
+def test_the_same_track_makes_the_same_archive(run: Run, tune: Any) -> None:
+    write_stems(Path("in/a"), tune)
+    run("add", "in")
+    run("export", "a")
+    run("export", "a", "--out", "b.zip")
+    assert Path("a.zip").read_bytes() == Path("b.zip").read_bytes()
+
+
+def test_archives_that_are_none_and_tracks_that_were_changed_are_refused(
+    run: Run, tune: Any
+) -> None:
+    write_stems(Path("in/a"), tune)
+    run("add", "in")
+    text = (LIBRARY / "a/track.toml").read_text()
+    drums = (LIBRARY / "a/drums.flac").read_bytes()
+
+    def archive(name: str, **files: bytes | str) -> None:
+        with zipfile.ZipFile(name, "w") as packed:
+            for file, content in files.items():
+                packed.writestr(file, content)
+
+    Path("text.zip").write_text("no archive")
+    archive("empty.zip")
+    archive("two.zip", **{"a/track.toml": text, "b/track.toml": text})
+    archive("out.zip", **{"../track.toml": text, "../drums.flac": drums})
+    archive("long.zip", **{"track.toml": "#" * (2 << 20)})
+    swapped = {f"{stem}.flac": drums for stem in ("drums", "bass", "vocals", "other")}
+    archive("swapped.zip", **{"track.toml": text, **swapped})
+    reasons = {
+        Path(entry["path"]).name: entry["reason"]
+        for entry in run("add", *sorted(Path().glob("*.zip")), "--json").json["refused"]
+    }
+    assert {name: reason[:34] for name, reason in reasons.items()} == {
+        "text.zip": "is no archive that can be read: Fi",
+        "empty.zip": "holds no track.toml: it is no expo",
+        "two.zip": "holds more than one track; export ",
+        "out.zip": "is no track that can be taken: bas",
+        "long.zip": "its track.toml is too large",
+        "swapped.zip": "has other sound in it than its tra",
+    }
+    assert not Path("state/library/track.toml").exists()
+    assert len(list(LIBRARY.glob("*/track.toml"))) == 1
+
+
+# usage
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["add"], "FILE|FOLDER"),
+        (["add", ".", "--jobs", "0"], "--jobs: 0 is not 1 to 64"),
+        (["show", "nothing"], "has no track 'nothing'"),
+        (["export", "nothing"], "has no track 'nothing'"),
+        (["burn"], "invalid choice"),
+        (["import-rekordbox", "x.xml", "--root", "nowhere"], "there is no such folder"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_exit_2(run: Run, argv: list[str], says: str) -> None:
+    code, _, err = run(*argv)
+    assert (code, says in err) == (2, True)
+
+
+def test_a_path_that_is_not_there_is_refused(run: Run) -> None:
+    code, out, _ = run("add", "nowhere.wav", "__init__.py")
+    assert code == 1
+    assert out.splitlines()[0] == "refused   nowhere.wav: there is no such file or folder"
+    Path("a.txt").touch()
+    assert "is no sound file by its name; known are aif, aifc" in run("add", "a.txt").out
+
+
+def test_names_cannot_play_with_the_terminal(run: Run) -> None:
+    os.makedirs(b"in")
+    for name in (b"in/\xff\xfe.wav", b"in/a\x1b[2Jb\n.wav"):
+        Path(os.fsdecode(name)).write_bytes(b"x")
+    code, out, _ = run("add", "in")
+    assert code == 1
+    assert "\x1b" not in out
+    assert len(out.splitlines()) == 3
+    assert len(run("add", "in", "--json").json["refused"]) == 2
+
+
+def test_many_tracks_are_made_in_the_order_of_their_names(run: Run, tune: Any) -> None:
+    """Whoever is first gets the plain id, however the cores are shared."""
+    for number in range(4):
+        write_sound(Path(f"in/{number}/same.wav"), (0.6 + 0.1 * number) * tune.sum(axis=0))
+    said = run("add", "in", "--jobs", "4", "--json").json["added"]
+    assert [(Path(entry["path"]).parent.name, entry["id"]) for entry in said] == [
+        ("0", "same"), ("1", "same-2"), ("2", "same-3"), ("3", "same-4"),
+    ]  # fmt: skip
+    started = time.monotonic()
+    run("add", "in")
+    assert time.monotonic() >= started
