@@ -58,7 +58,7 @@ TABLE: Final[dict[str, str]] = {
     "vision": "child dsp errors models packets settings slots wire worker",
     "models": "errors",
     # Whole runs without a clock, and what is made of them.
-    "offline": "clock config dsp errors models packets plan recipe registry slots stage status "
+    "offline": "clock config dsp errors models music packets plan recipe registry slots stage status "
     "supervisor testing vision worker",
     # Small real parts, for tests and for whoever writes a stage.
     "testing": "channel clock controls errors music offload packets recipe registry stage",

@@ -48,7 +48,12 @@ _RANGES: Final = {
     "rate": (8000, 192_000),
     "loudness_lufs": (-70.0, 0.0),
 }
-_KNOWN: Final = frozenset((*_RANGES, "id", "title", "artist", "key", "sections", "stops", "files"))
+SEPARATIONS: Final = ("", "fast", "high", "best")
+"""How a track came by its stems: its own, or separated from the mix at one of these qualities."""
+
+_KNOWN: Final = frozenset(
+    (*_RANGES, "id", "title", "artist", "key", "sections", "stops", "files", "separation")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,9 @@ class Track:
     files: dict[str, str]
     """Name of the stem -> name of its file in `folder`."""
 
+    separation: str = ""
+    """One of SEPARATIONS. Stems that are `fast` bleed: see `crowdstream.music.bleed`."""
+
     def section_at(self, bar: float) -> Section:
         """The section that `bar` lies in; the first before the track, the last after it."""
         return next((s for s in reversed(self.sections) if s.bar <= bar), self.sections[0])
@@ -139,6 +147,7 @@ def read_track(folder: Path) -> Track:
         stops=_stops(path, said, number["bars"] * BEATS_PER_BAR, mistakes),
         folder=folder,
         files=_files(path, said, mistakes),
+        separation=_separation(path, said, mistakes),
     )
     if mistakes:
         raise ConfigError(*mistakes)
@@ -267,6 +276,17 @@ def _text(
     return ""
 
 
+def _separation(path: Path, said: dict[str, Any], mistakes: list[str]) -> str:
+    value = said.get("separation", "")
+    if value in SEPARATIONS:
+        return str(value)
+    mistakes.append(
+        f"{path}: separation is {value!r}; it must be fast, high or best, or be left out where the"
+        " stems are the track's own"
+    )
+    return ""
+
+
 def _tables(path: Path, said: dict[str, Any], key: str, mistakes: list[str]) -> list[Any]:
     value = said.get(key, [])
     if isinstance(value, list) and all(isinstance(row, dict) for row in value):
@@ -347,6 +367,7 @@ def _as_toml(track: Track) -> str:
         f"seconds = {float(track.seconds)!r}",
         f"rate = {track.rate}                # samples per second",
         f"loudness_lufs = {float(track.loudness_lufs)!r}       # integrated, all stems together",
+        *([f"separation = {text(track.separation)}"] if track.separation else []),
         "",
         "# From bar to bar, without gaps.",
         "sections = [",

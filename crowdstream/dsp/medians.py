@@ -1,0 +1,62 @@
+"""Medians along the rows of a picture: what is lasting in it, with what is brief left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numba import njit
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+# Compiled where it stands, so what is called stands above the caller.
+
+
+@njit("int64(float32[::1], int64, float32)", cache=True, nogil=True)
+def _put(window: NDArray[np.float32], size: int, value: float) -> int:
+    """Insert a value into the first `size` values, which ascend. Returns how many there are."""
+    place = size
+    while place > 0 and window[place - 1] > value:
+        window[place] = window[place - 1]
+        place -= 1
+    window[place] = value
+    return size + 1
+
+
+@njit("int64(float32[::1], int64, float32)", cache=True, nogil=True)
+def _take(window: NDArray[np.float32], size: int, value: float) -> int:
+    """Take a value out that is in there. Returns how many are left."""
+    low, high = 0, size
+    while low < high:
+        middle = (low + high) // 2
+        if window[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    for place in range(low, size - 1):
+        window[place] = window[place + 1]
+    return size - 1
+
+
+@njit("void(float32[:,::1], int64, float32[:,::1])", cache=True, nogil=True)
+def running_medians(rows: NDArray[np.float32], half: int, out: NDArray[np.float32]) -> None:
+    """The median of each value and of `half` neighbours on either side of it within its row.
+
+    Near an end there are fewer; of an even number of values it is the lower of the two in the
+    middle. `out` is as large as `rows`, and another array.
+    """
+    count = rows.shape[1]
+    # The neighbours in ascending order: one is taken out and one put in for each step.
+    window = np.empty(2 * half + 2, np.float32)
+    for row in range(rows.shape[0]):
+        size = 0
+        for k in range(min(half, count)):
+            size = _put(window, size, rows[row, k])
+        for k in range(count):
+            if k + half < count:
+                size = _put(window, size, rows[row, k + half])
+            if k - half - 1 >= 0:
+                size = _take(window, size, rows[row, k - half - 1])
+            out[row, k] = window[(size - 1) // 2]
