@@ -1,4 +1,4 @@
-"""Medians along the rows of a picture: what is lasting in it, with what is brief left out."""
+"""Medians along the rows of a picture: what is wide in it, with what is narrow left out."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from numba import njit
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-
-# Compiled where it stands, so what is called stands above the caller.
+# Kernels are compiled where they stand, so what is called stands above its caller.
 
 
 @njit("int64(float32[::1], int64, float32)", cache=True, nogil=True)
@@ -40,23 +39,26 @@ def _take(window: NDArray[np.float32], size: int, value: float) -> int:
     return size - 1
 
 
-@njit("void(float32[:,::1], int64, float32[:,::1])", cache=True, nogil=True)
-def running_medians(rows: NDArray[np.float32], half: int, out: NDArray[np.float32]) -> None:
-    """The median of each value and of `half` neighbours on either side of it within its row.
+@njit("void(float32[:,::1], int64[::1], float32[:,::1])", cache=True, nogil=True)
+def running_medians(
+    rows: NDArray[np.float32], halves: NDArray[np.int64], out: NDArray[np.float32]
+) -> None:
+    """The median of each value and of `halves[k]` neighbours on either side of it in its row.
 
-    Near an end there are fewer; of an even number of values it is the lower of the two in the
-    middle. `out` is as large as `rows`, and another array.
+    `halves` has one number for each column k, and none may differ from the next by more than one.
+    Near an end there are fewer neighbours; of an even number of values it is the lower of the two
+    in the middle. `out` is as large as `rows`, and another array. NaN is not for here.
     """
     count = rows.shape[1]
-    # The neighbours in ascending order: one is taken out and one put in for each step.
-    window = np.empty(2 * half + 2, np.float32)
+    # The neighbours in ascending order: some are put in and some taken out for each step.
+    window = np.empty(count + 1, np.float32)
     for row in range(rows.shape[0]):
-        size = 0
-        for k in range(min(half, count)):
-            size = _put(window, size, rows[row, k])
+        size, begin, end = 0, 0, 0
         for k in range(count):
-            if k + half < count:
-                size = _put(window, size, rows[row, k + half])
-            if k - half - 1 >= 0:
-                size = _take(window, size, rows[row, k - half - 1])
+            while end < min(count, k + halves[k] + 1):
+                size = _put(window, size, rows[row, end])
+                end += 1
+            while begin < k - halves[k]:
+                size = _take(window, size, rows[row, begin])
+                begin += 1
             out[row, k] = window[(size - 1) // 2]

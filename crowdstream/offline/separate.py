@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import numpy as np
 
 from crowdstream.dsp.split import VERSION, Splitter
 from crowdstream.errors import MediaError
+from crowdstream.models import Weights
 from crowdstream.music.separated import FILES, QUALITIES, Quality, Separated, read_separated
 from crowdstream.offline.separate_demucs import Demucs, jobs_for
 from crowdstream.offline.separate_sound import (
@@ -32,7 +32,6 @@ from crowdstream.offline.separate_sound import (
     unfinished,
 )
 from crowdstream.offline.separate_stream import Plan, Sound, stems_of
-from crowdstream.models import Weights
 from crowdstream.packets import STEMS
 
 Progress = Callable[[float, float], None]
@@ -41,7 +40,7 @@ Progress = Callable[[float, float], None]
 MADE_HERE: Final = 1
 """Counts up when stems of a model would come out otherwise: part of their method."""
 
-FAST_SECONDS: Final = 10.0
+FAST_SECONDS: Final = 6.0
 """How much one window of `fast` gives; memory, not sound, depends on it."""
 
 
@@ -54,7 +53,7 @@ class Separation(NamedTuple):
     """False where the same stems were there already."""
 
     error_db: float | None = None
-    """How far the sum of the stems is from the audio, against it; None: nowhere, or not made now."""
+    """How far the stems' sum is from the audio, against it; None: nowhere, or not made now."""
 
     moved_db: float | None = None
     """How much of the audio no stem wanted, and is in `other`."""
@@ -204,9 +203,7 @@ def separate(
         finally:
             files.close()
         finish(folder, place, wanted)
-    return Separation(
-        place, wanted, True, files.error_db, files.moved_db, time.monotonic() - began
-    )
+    return Separation(place, wanted, True, files.error_db, files.moved_db, time.monotonic() - began)
 
 
 def _separate(

@@ -101,10 +101,11 @@ class Demucs:
         self._idle: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         self._jobs: list[_Job] = []
         try:
+            # All of them open the network at the same time.
             for _ in range(jobs):
                 self._jobs.append(_Job(self.name, weights))
-            self.facts = [job.ready() for job in self._jobs][0]
             for job in self._jobs:
+                self.facts = job.ready()
                 self._idle.put(job)
         except BaseException:
             self.stop()
@@ -247,8 +248,8 @@ class _Job:
                 return said
             if said.get("absent"):
                 raise ConfigError(
-                    f"{said['failed']}, which this quality needs: pip install crowdstream[stems], or"
-                    f" let {INTERPRETER} name a Python that has it; --quality fast needs neither"
+                    f"{said['failed']}, which this quality needs: pip install crowdstream[stems],"
+                    f" or let {INTERPRETER} name a Python that has it; --quality fast needs neither"
                 )
             raise MediaError(f"{self._name} cannot separate: {said['failed']}")
         raise self._lost()

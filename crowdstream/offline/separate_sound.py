@@ -185,7 +185,7 @@ def whole_stems(mix: Any, stems: Sound, scale: int) -> Any:
     least, most = -scale, scale - 1
     target = np.rint(mix * scale).astype(np.int64)
     ints = np.empty(stems.shape, np.int64)
-    np.clip(np.rint(stems[:-1].astype(np.float64) * scale), least, most, out=ints[:-1], casting="unsafe")
+    ints[:-1] = np.clip(np.rint(stems[:-1].astype(np.float64) * scale), least, most)
     left = target - ints[:-1].sum(axis=0)
     np.clip(left, least, most, out=ints[-1])
     beyond = left - ints[-1]
