@@ -25,6 +25,7 @@ from crowdstream.models import ModelMissing
 from crowdstream.warm import prepare_caches
 
 if TYPE_CHECKING:
+    from crowdstream.music.separated import Quality
     from crowdstream.offline.separate import Method, Separation
     from crowdstream.stage import Places
 
@@ -137,7 +138,7 @@ def _method(arguments: argparse.Namespace, places: Places) -> Method:
         quality = "fast"
     if quality == "fast":
         return Fast(jobs_for(0, arguments.jobs))
-    chosen = "best" if quality == "best" else "high"
+    chosen: Quality = "best" if quality == "best" else "high"
     weights = find_weights(
         chosen, places.models, places.state, model=arguments.model, trusted=arguments.trust
     )
@@ -186,6 +187,6 @@ def _count(text: str) -> int:
     return count
 
 
-def _end(number: int, frame: FrameType | None) -> None:
+def _end(number: int, _: FrameType | None) -> None:
     """An end that is asked for leaves nothing half done, like Ctrl-C."""
     raise SystemExit(128 + number)

@@ -32,8 +32,14 @@ if TYPE_CHECKING:
 VERSION: Final = 1
 """Counts up whenever the stems of a mix would come out otherwise."""
 
-WINDOW_SECONDS: Final = 0.186
-"""Of one spectrum: long enough to tell a bass note from the kick beside it."""
+CROSSOVER_HZ: Final = 4000.0
+"""Hardly a note lies above. There, short spectra tell hats apart that long ones see as lasting."""
+
+LONG_SECONDS: Final = 0.186
+"""Of a spectrum below the crossover: enough to tell a bass note from the kick beside it."""
+
+SHORT_PART: Final = 8
+"""A spectrum above the crossover has this part of its length."""
 
 OVERLAPS: Final = 4
 """So many spectra see each sample."""
@@ -72,23 +78,19 @@ class Splitter:
 
     def __init__(self, rate: int) -> None:
         """`rate` in samples a second, 4000 or more."""
-        self.size = 1 << round(math.log2(WINDOW_SECONDS * rate))
-        """Samples of one spectrum."""
-        self.hop = self.size // OVERLAPS
-        """From one spectrum to the next: windows of a long sound begin at multiples of it."""
-        lasting = max(1, round(LASTING_SECONDS * rate / self.hop))
-        self.context = self.size + (lasting + 1) * self.hop
+        low, high = CROSSOVER_HZ / math.sqrt(2.0), CROSSOVER_HZ * math.sqrt(2.0)
+        size = 1 << round(math.log2(LONG_SECONDS * rate))
+        self._long = _Band(rate, size, 0.0, high)
+        self._short = _Band(rate, size // SHORT_PART, low, rate / 2.0)
+        self.hop = self._long.hop
+        """Windows of a long sound must begin at multiples of it to be cut without a trace."""
+        reach = max(self._long.reach, self._long.size + self._short.reach)
+        self.context = -(-reach // self.hop) * self.hop
         """What lies further than this from a sample has no part in what becomes of it."""
-        cycle = 2.0 * np.pi * np.arange(self.size) / self.size
-        self._window = np.sqrt(0.5 - 0.5 * np.cos(cycle)).astype(np.float32)[:, np.newaxis]
-        self._lasting = lasting
-        self._voiced = max(1, round(VOICED_SECONDS * rate / self.hop))
-        hertz = np.fft.rfftfreq(self.size, 1.0 / rate)
-        width = np.clip(_STRUCK_SHARE * hertz, *_STRUCK_HZ) * self.size / rate
-        self._struck = np.maximum(1, np.round(width)).astype(np.int64)
-        self._of_bass = _below(hertz, _BASS_HZ, 18.0)
-        self._of_voice = _above(hertz, _VOICE_HZ[0], 18.0) * _below(hertz, _VOICE_HZ[1], 12.0)
-        self._of_other = _above(hertz, _OTHER_HZ, 12.0)
+        octaves = np.log2(np.maximum(self._long.hertz, 1.0) / CROSSOVER_HZ)
+        turn = np.pi * np.clip(octaves + 0.5, 0.0, 1.0)
+        self._below: Floats = (0.5 + 0.5 * np.cos(turn)).astype(np.float32)
+        """What of each frequency lies below the crossover."""
 
     def split(self, sound: Floats) -> Floats:
         """The stems of a sound, shape (samples, 2), in the order of STEMS: (4, samples, 2).
@@ -96,42 +98,88 @@ class Splitter:
         They add up to it everywhere. Within `context` of either end they are not what they would
         be if the sound went on there; those ends are for whoever cuts a long sound to throw away.
         """
+        samples = len(sound)
         middle = (sound[:, 0] + sound[:, 1]) * np.float32(0.5)
         aside = (sound[:, 0] - sound[:, 1]) * np.float32(0.5)
-        spectra = np.stack([self._spectra(middle), self._spectra(aside)])
-        shares = self._shares(np.abs(spectra))
-        stems = np.zeros((4, *sound.shape), np.float32)
-        for stem in range(3):
-            parts = [self._sound(spectra[c] * shares[c][stem], len(sound)) for c in range(2)]
-            stems[stem, :, 0] = parts[0] + parts[1]
-            stems[stem, :, 1] = parts[0] - parts[1]
+        spectra = self._long.spectra(middle, aside)
+        low = spectra * self._below
+        stems = self._long.stems(low, self._long.shares(spectra), samples)
+        lows = self._long.sound(low, samples)
+        spectra = self._short.spectra(middle - lows[0], aside - lows[1])
+        stems[:3] += self._short.stems(spectra, self._short.shares(spectra), samples)[:3]
         stems[3] = sound - stems[:3].sum(axis=0)
         return stems
 
-    def _spectra(self, channel: Floats) -> Spectra:
-        """Shape (times, frequencies)."""
-        frames = np.lib.stride_tricks.sliding_window_view(channel, self.size)[:: self.hop]
-        return np.fft.rfft(frames * self._window[:, 0]).astype(np.complex64, copy=False)
 
-    def _sound(self, spectra: Spectra, samples: int) -> Floats:
-        """Back again. The windows of all spectra that see a sample add up to one, squared."""
-        pieces = np.fft.irfft(spectra, self.size).astype(np.float32, copy=False)
-        pieces *= self._window[:, 0] * np.float32(2.0 / OVERLAPS)
-        sound = np.zeros(samples, np.float32)
-        for number, piece in enumerate(pieces):
-            begin = number * self.hop
-            sound[begin : begin + self.size] += piece
+class _Band:
+    """Spectra of one length, from one frequency to another, and whose they are."""
+
+    def __init__(self, rate: int, size: int, low: float, high: float) -> None:
+        self.size = size
+        """Samples of one spectrum."""
+        self.hop = size // OVERLAPS
+        """From one spectrum to the next."""
+        hertz = np.asarray(np.fft.rfftfreq(size, 1.0 / rate), np.float64)
+        first = min(int(np.searchsorted(hertz, low)), len(hertz) - 1)
+        self._bins = slice(first, max(first + 1, int(np.searchsorted(hertz, high, "right"))))
+        self.hertz = hertz[self._bins]
+        self._lasting = max(1, round(LASTING_SECONDS * rate / self.hop))
+        self._voiced = max(1, round(VOICED_SECONDS * rate / self.hop))
+        self.reach = size + (self._lasting + 1) * self.hop
+        """What lies further than this from a sample has no part in its shares."""
+        cycle = 2.0 * np.pi * np.arange(size) / size
+        self._window = np.sqrt(0.5 - 0.5 * np.cos(cycle)).astype(np.float32)
+        width = np.clip(_STRUCK_SHARE * self.hertz, *_STRUCK_HZ) * size / rate
+        self._struck = np.maximum(1, np.round(width)).astype(np.int64)
+        self._of_bass = _falling(self.hertz, _BASS_HZ, 18.0)
+        self._of_voice: Floats = _rising(self.hertz, _VOICE_HZ[0], 18.0)
+        self._of_voice *= _falling(self.hertz, _VOICE_HZ[1], 12.0)
+        self._of_other = _rising(self.hertz, _OTHER_HZ, 12.0)
+
+    def spectra(self, *channels: Floats) -> Spectra:
+        """Shape (channels, times, frequencies)."""
+        views = (np.lib.stride_tricks.sliding_window_view(each, self.size) for each in channels)
+        made = [np.fft.rfft(view[:: self.hop] * self._window)[:, self._bins] for view in views]
+        return np.stack(made).astype(np.complex64, copy=False)
+
+    def sound(self, spectra: Spectra, samples: int) -> Floats:
+        """Back again, shape (channels, samples): the squares of all windows add up to one."""
+        sound = np.zeros((len(spectra), samples), np.float32)
+        window = self._window * np.float32(2.0 / OVERLAPS)
+        whole = np.zeros((spectra.shape[1], self.size // 2 + 1), np.complex64)
+        for channel, each in zip(sound, spectra, strict=True):
+            whole[:, self._bins] = each
+            pieces = np.fft.irfft(whole, self.size).astype(np.float32, copy=False)
+            pieces *= window
+            # Every fourth piece begins where the one before ends: four sums instead of hundreds.
+            for first in range(OVERLAPS):
+                row = pieces[first::OVERLAPS]
+                begin = first * self.hop
+                channel[begin : begin + row.size] += row.reshape(-1)
         return sound
 
-    def _shares(self, sizes: Floats) -> list[Floats]:
+    def stems(self, spectra: Spectra, shares: list[Floats], samples: int) -> Floats:
+        """Spectra of middle and aside by their shares; shape (4, samples, 2), the last empty."""
+        stems = np.zeros((4, samples, 2), np.float32)
+        for stem in range(3):
+            parts = np.stack(
+                [each * share[stem] for each, share in zip(spectra, shares, strict=True)]
+            )
+            middle, aside = self.sound(parts, samples)
+            np.add(middle, aside, out=stems[stem, :, 0])
+            np.subtract(middle, aside, out=stems[stem, :, 1])
+        return stems
+
+    def shares(self, spectra: Spectra) -> list[Floats]:
         """What belongs to whom: for middle and aside, shape (4, times, frequencies)."""
+        sizes = np.abs(spectra)
         both = np.hypot(sizes[0], sizes[1])
         struck = np.empty_like(both)
         running_medians(both, self._struck, struck)
         # Through time, from here on: one row for each frequency.
         turned = np.ascontiguousarray(both.T)
-        lasts = self._over_time(turned, self._lasting)
-        voiced = self._over_time(turned, self._voiced)
+        lasts = _over_time(turned, self._lasting)
+        voiced = _over_time(turned, self._voiced)
         wavers = np.maximum(voiced - _VOICE_LASTS * lasts, 0.1 * voiced)
         # A source that is not in the middle is about as large in the difference as in the sum.
         powers = _of_three(sizes**2)
@@ -148,10 +196,12 @@ class Splitter:
                      zip((drums, bass, voice, other), _ASIDE, strict=True)]),
         ]  # fmt: skip
 
-    def _over_time(self, turned: Floats, half: int) -> Floats:
-        medians = np.empty_like(turned)
-        running_medians(turned, np.full(turned.shape[1], half, np.int64), medians)
-        return np.ascontiguousarray(medians.T)
+
+def _over_time(turned: Floats, half: int) -> Floats:
+    """Medians of as many moments on either side; shape (times, frequencies) again."""
+    medians = np.empty_like(turned)
+    running_medians(turned, np.full(turned.shape[1], half, np.int64), medians)
+    return np.ascontiguousarray(medians.T)
 
 
 def _normed(parts: list[Floats]) -> Floats:
@@ -162,18 +212,18 @@ def _normed(parts: list[Floats]) -> Floats:
 
 
 def _of_three(powers: Floats) -> Floats:
-    """The sum of each moment, the one before and the one after; shape (2, times, frequencies)."""
+    """The sum of each moment, the one before and the one after."""
     summed = powers.copy()
     summed[:, 1:] += powers[:, :-1]
     summed[:, :-1] += powers[:, 1:]
     return summed
 
 
-def _below(hertz: NDArray[np.float64], corner: float, slope: float) -> Floats:
+def _falling(hertz: NDArray[np.float64], corner: float, slope: float) -> Floats:
     """1 below a corner, falling above it by so many dB an octave."""
     return (1.0 / (1.0 + (hertz / corner) ** (slope / 3.01))).astype(np.float32)
 
 
-def _above(hertz: NDArray[np.float64], corner: float, slope: float) -> Floats:
+def _rising(hertz: NDArray[np.float64], corner: float, slope: float) -> Floats:
     """1 above a corner, falling below it by so many dB an octave."""
     return (1.0 / (1.0 + (corner / np.maximum(hertz, 1e-3)) ** (slope / 3.01))).astype(np.float32)

@@ -7,7 +7,7 @@ windows are faded into each other, its `Plan` says.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -45,7 +45,7 @@ class Plan(NamedTuple):
 def stems_of(
     blocks: Iterable[Sound], total: int, plan: Plan, split: Split, jobs: int,
     stop: Callable[[], None],
-) -> Iterator[Sound]:  # fmt: skip
+) -> Generator[Sound]:  # fmt: skip
     """Split a sound of `total` samples; yields its stems in order, shape (4, some samples, 2).
 
     `split` is called by up to `jobs` threads at once. Whatever ends this early, `stop` is called
