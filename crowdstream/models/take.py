@@ -77,6 +77,11 @@ def take_weights(name_or_path: str, folder: Path, state: Path, *, trusted: bool)
     path = folder / named.file if named is not None else Path(name_or_path).expanduser()
     if named is None and "/" not in name_or_path and not path.exists():
         path = folder / path
+    if named is None and not path.suffix and "/" not in name_or_path:
+        raise ModelMissing(
+            f"no weights are called {name_or_path} in {folder / 'manifest.toml'}: see crowdstream"
+            " models list, or give the path of a .th file"
+        )
     if path.suffix != ".th":
         raise ConfigError(f"{name_or_path} is no model for stems: give a name or a .th file")
     if not path.exists():

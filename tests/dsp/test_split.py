@@ -47,7 +47,9 @@ def energies(mix: Floats) -> NDArray[np.float64]:
 def test_the_stems_add_up_to_the_mix(seed: int, level_db: float, rate: int) -> None:
     random = np.random.default_rng(seed)
     splitter = Splitter(rate)
-    mix = random.normal(0.0, 10 ** (level_db / 20), (3 * splitter.context + 77, 2)).astype(np.float32)
+    mix = random.normal(0.0, 10 ** (level_db / 20), (3 * splitter.context + 77, 2)).astype(
+        np.float32
+    )
     error = splitter.split(mix).sum(axis=0) - mix
     assert np.abs(error).max() <= 1e-6 * np.abs(mix).max()
 
@@ -80,8 +82,10 @@ def test_what_slides_in_the_middle_is_a_voice() -> None:
 def test_a_kick_and_a_bass_note_are_told_apart() -> None:
     """Both are low: the one lasts, the other does not."""
     since = TIME % 0.5
-    kick = 0.8 * np.sin(2 * np.pi * (50.0 * since + 3.0 * (1 - np.exp(-since * 30)))) * np.exp(
-        -since * 25.0
+    kick = (
+        0.8
+        * np.sin(2 * np.pi * (50.0 * since + 3.0 * (1 - np.exp(-since * 30))))
+        * np.exp(-since * 25.0)
     )
     bass = tone(110.0)
     stems = SPLITTER.split(sound(kick + bass))[:, RATE:-RATE, 0]
