@@ -149,6 +149,8 @@ class Demucs:
         """End all jobs at once; whoever waits for one gets a WorkerError."""
         for job in self._jobs:
             job.kill()
+        for job in self._jobs:
+            job.close()
 
 
 class _Facts(NamedTuple):
@@ -164,6 +166,8 @@ class _Job:
     def __init__(self, name: str, weights: Sequence[Weights]) -> None:
         self._name = name
         self._killing = threading.Lock()
+        self._asking = threading.Lock()
+        """Held by whoever waits for an answer."""
         # A file, not a pipe: nobody reads it before the end, and it must not fill up.
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115  closed with the process
         python = os.environ.get(INTERPRETER) or sys.executable
@@ -206,13 +210,14 @@ class _Job:
 
     def split(self, window: Sound, sources: int) -> Sound:
         """Shape (sources, length, 2)."""
-        self._tell(window.astype("<f4", copy=False).tobytes())
         expected = sources * window.nbytes
-        count = self._hear().get("stems")
-        assert self._process.stdout is not None
-        made = self._process.stdout.read(expected) if count == expected else b""
-        if len(made) != expected:
-            raise self._lost()
+        with self._asking:
+            self._tell(window.astype("<f4", copy=False).tobytes())
+            count = self._hear().get("stems")
+            assert self._process.stdout is not None
+            made = self._process.stdout.read(expected) if count == expected else b""
+            if len(made) != expected:
+                raise self._lost()
         return np.frombuffer(made, "<f4").reshape(sources, *window.shape)
 
     def peak_bytes(self) -> int:
@@ -231,9 +236,18 @@ class _Job:
                     os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
 
+    def close(self) -> None:
+        """Give back what is left of it, once it was killed; who waited for it has heard so."""
+        with self._asking:
+            for stream in (self._process.stdin, self._process.stdout, self._stderr):
+                if stream is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        stream.close()
+
     def _tell(self, content: bytes) -> None:
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # what it said last tells why
+        # A broken pipe: what it said last tells why. A closed one: it was stopped before.
+        with contextlib.suppress(BrokenPipeError, ValueError):
             self._process.stdin.write(content)
             self._process.stdin.flush()
 

@@ -19,6 +19,7 @@ SOURCES: Final = ["drums", "bass", "other", "vocals"]
 SHAPES: Final[dict[str, dict[str, Any]]] = {
     "tiny": {
         "segment": Fraction(2), "channels": 4, "bottom_channels": 16, "t_layers": 1, "t_heads": 2,
+        "dconv_comp": 4,
     },
     "full": {
         "segment": Fraction(39, 5), "channels": 48, "bottom_channels": 512, "t_layers": 5,
