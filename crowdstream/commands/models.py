@@ -22,6 +22,7 @@ from crowdstream.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from crowdstream.models import ListedModel, Verdict
+    from crowdstream.models.pull import Pulled
 
 EXAMPLES: Final = {
     "list": "crowdstream models list --json",
@@ -123,11 +124,27 @@ def _pull(arguments: argparse.Namespace, folder: Path) -> int:
 
     together = [each.name for each in read_manifest(folder) if each.part_of == arguments.name]
     for name in together or [arguments.name]:
-        _pull_one(name, folder, arguments)
+        pulled = _pull_one(name, folder)
+        if arguments.json:
+            print_json(pulled._asdict())
+        else:
+            how = "pulled" if pulled.fetched else "already here, and right"
+            print(f"{pulled.name}: {how}: {pulled.path}")
+    if not arguments.json and pulled.path.suffix == ".pt":
+        print(
+            f"a .pt is not loaded as it is; next: crowdstream models export {pulled.name}"
+            " (needs: pip install crowdstream[ultralytics])"
+        )
+    if not arguments.json and pulled.path.suffix == ".th":
+        quality = "best" if together else "high"
+        print(
+            f"next: crowdstream separate AUDIO --quality {quality}"
+            " (needs: pip install crowdstream[stems])"
+        )
     return 0
 
 
-def _pull_one(name: str, folder: Path, arguments: argparse.Namespace) -> None:
+def _pull_one(name: str, folder: Path) -> Pulled:
     from crowdstream.models.pull import pull_model
 
     line = LiveLine(sys.stderr) if sys.stderr.isatty() else None
@@ -142,26 +159,10 @@ def _pull_one(name: str, folder: Path, arguments: argparse.Namespace) -> None:
         say(f"{name}: {why}; again in {seconds:.0f} s")
 
     try:
-        pulled = pull_model(name, folder, progress=progress, retrying=retrying)
+        return pull_model(name, folder, progress=progress, retrying=retrying)
     finally:
         if line is not None:
             line.end()
-    if arguments.json:
-        print_json(pulled._asdict())
-        return
-    how = "pulled" if pulled.fetched else "already here, and right"
-    print(f"{pulled.name}: {how}: {pulled.path}")
-    if pulled.path.suffix == ".pt":
-        print(
-            f"a .pt is not loaded as it is; next: crowdstream models export {pulled.name}"
-            " (needs: pip install crowdstream[ultralytics])"
-        )
-    if pulled.path.suffix == ".th":
-        quality = "best" if "-ft-" in pulled.name else "high"
-        print(
-            f"next: crowdstream separate AUDIO --quality {quality}"
-            " (needs: pip install crowdstream[stems])"
-        )
 
 
 def _export(arguments: argparse.Namespace, folder: Path, state: Path) -> int:

@@ -14,6 +14,7 @@ BENCHES: Final = {
     "truth": "crowdstream.offline.bench_truth:truth",
     "signals": "crowdstream.offline.bench_signals:signals",
     "vision": "crowdstream.offline.bench_vision:vision",
+    "stems": "crowdstream.offline.bench_stems:stems",
 }
 """Name to `module:function`. A module is only imported when its bench is asked for."""
 

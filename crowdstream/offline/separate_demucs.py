@@ -145,6 +145,10 @@ class Demucs:
         """The most memory that any of the jobs has had."""
         return max(job.peak_bytes() for job in self._jobs)
 
+    def processor_seconds(self) -> float:
+        """What all jobs have worked so far."""
+        return sum(job.processor_seconds() for job in self._jobs)
+
     def stop(self) -> None:
         """End all jobs at once; whoever waits for one gets a WorkerError."""
         for job in self._jobs:
@@ -227,6 +231,13 @@ class _Job:
             told = next(line for line in lines if line.startswith("VmHWM:"))
             return int(told.split()[1]) * 1024
         return 0
+
+    def processor_seconds(self) -> float:
+        """What it has worked so far, opening its network included; 0 when it has ended."""
+        with contextlib.suppress(psutil.Error):
+            times = psutil.Process(self._process.pid).cpu_times()
+            return float(times.user + times.system)
+        return 0.0
 
     def kill(self) -> None:
         """End it, and wait until it has ended. Any thread may call, any number of times."""

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from crowdstream.errors import ConfigError, MediaError
 from crowdstream.music.library import Section, Track, read_track, write_track
-from crowdstream.music.separated import STEMS_FILE, Separated, as_toml, read_separated
+from crowdstream.music.separated import STEMS_FILE, Quality, Separated, as_toml, read_separated
 from crowdstream.packets import STEMS
 
 
-def separated(audio: str = "/music/song.flac", quality: str = "fast") -> Separated:
+def separated(audio: str = "/music/song.flac", quality: Quality = "fast") -> Separated:
     return Separated(
         audio=audio, sha256="0" * 64, quality=quality, method="fast 1", samples=1000, rate=500,
         channels=2, bits=16,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
