@@ -89,7 +89,7 @@ OF_OTHERS: Final[dict[str, str]] = {
     "music": "pyloudnorm soundfile soxr",
     "player": "numba pydantic sounddevice",
     "vision": "PIL cv2 numba onnxruntime openvino",
-    "offline": "cv2 matplotlib psutil pyloudnorm soundfile soxr",
+    "offline": "av cv2 matplotlib psutil pyloudnorm soundfile soxr",
     "commands": "pydantic",
     "testing": "jack psutil pydantic soundfile",
 }

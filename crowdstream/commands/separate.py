@@ -98,7 +98,8 @@ def _separate(audio: Path, method: Method, arguments: argparse.Namespace) -> Non
 
     def progress(done: float, total: float) -> None:
         nonlocal shown_at
-        if line is not None and time.monotonic() >= shown_at + _LINE_SECONDS:
+        due = time.monotonic() >= shown_at + _LINE_SECONDS or done >= total
+        if line is not None and due:
             shown_at = time.monotonic()
             line.show(f"{audio.name} {bar(done / total, 20)} {done:.0f} of {total:.0f} s")
 

@@ -59,15 +59,8 @@ def read_facts(path: Path) -> Facts:
     except OSError as error:
         raise DeviceError(f"{path} cannot be read: {error.strerror}") from error
     with _opened(path) as sound:
-        if sound.channels > 2:
-            raise MediaError(
-                f"{path} has {sound.channels} channels, and stems are made of one or two: mix it"
-                " down first"
-            )
-        lossy = sound.format in _LOSSY
-        bits = 16 if lossy or sound.subtype in _SIXTEEN_BITS else 24
         count, total, square = 0, 0.0, 0.0
-        for block in _blocks(sound, path):
+        for block in sound.blocks:
             mono = block.mean(axis=1, dtype=np.float64)
             if not np.isfinite(mono).all():
                 raise MediaError(f"{path} has samples that are no numbers: export it again")
@@ -78,13 +71,13 @@ def read_facts(path: Path) -> Facts:
             raise MediaError(f"{path} has no sound in it")
         mean = total / count
         deviation = math.sqrt(max(0.0, square / count - mean * mean))
-        return Facts(digest, count, sound.samplerate, sound.channels, bits, mean, deviation)
+        return Facts(digest, count, sound.rate, sound.channels, sound.bits, mean, deviation)
 
 
 def read_blocks(path: Path) -> Iterator[Sound]:
     """The sound, block by block, shape (samples, channels)."""
     with _opened(path) as sound:
-        yield from _blocks(sound, path)
+        yield from sound.blocks
 
 
 def in_stereo(blocks: Iterable[Sound]) -> Iterator[Sound]:
@@ -249,27 +242,94 @@ def _to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
+class _Sound(NamedTuple):
+    """A file that is being read."""
+
+    rate: int
+    channels: int
+    bits: int
+    blocks: Iterator[Sound]
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
-    try:
-        sound = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, TypeError) as error:
-        raise MediaError(
-            f"{path} is no sound that can be read: give a WAV, FLAC, AIFF, MP3 or OGG file"
-        ) from error
-    with sound:
+def _opened(path: Path) -> Iterator[_Sound]:
+    """Raises MediaError for what is no sound, or has no one or two channels."""
+    with ExitStack() as files:
+        sound = _mp4(path, files) if _is_mp4(path) else _any(path, files)
+        if sound.channels > 2:
+            raise MediaError(
+                f"{path} has {sound.channels} channels, and stems are made of one or two: mix it"
+                " down first"
+            )
         yield sound
 
 
-def _blocks(sound: soundfile.SoundFile, path: Path) -> Iterator[Sound]:
+def _any(path: Path, files: ExitStack) -> _Sound:
+    """What libsndfile reads."""
+    try:
+        sound = files.enter_context(soundfile.SoundFile(path))
+    except (soundfile.LibsndfileError, TypeError) as error:
+        raise MediaError(
+            f"{path} is no sound that can be read: give a WAV, FLAC, AIFF, MP3, OGG or M4A file"
+        ) from error
+    sixteen = sound.format in _LOSSY or sound.subtype in _SIXTEEN_BITS
+    return _Sound(
+        sound.samplerate, sound.channels, 16 if sixteen else 24, _blocks_of_any(sound, path)
+    )
+
+
+def _blocks_of_any(sound: soundfile.SoundFile, path: Path) -> Iterator[Sound]:
     try:
         while len(block := sound.read(BLOCK, dtype="float32", always_2d=True)):
             yield block
     except soundfile.LibsndfileError as error:
+        raise _broken(path, sound.tell() / sound.samplerate) from error
+
+
+def _is_mp4(path: Path) -> bool:
+    with path.open("rb") as opened:
+        return opened.read(12)[4:8] == b"ftyp"
+
+
+def _mp4(path: Path, files: ExitStack) -> _Sound:
+    """The first sound of an MP4, which libsndfile does not read: AAC, ALAC."""
+    try:
+        import av
+    except ImportError as error:
         raise MediaError(
-            f"{path} breaks off or is damaged after {sound.tell() / sound.samplerate:.1f} s: copy"
-            " it again"
+            f"{path} is MP4, which needs the package av: pip install av, or convert it to FLAC"
         ) from error
+    try:
+        container = files.enter_context(av.open(str(path), format="mp4"))
+        stream = container.streams.audio[0]
+        codec = stream.codec_context
+        bits = 24 if codec.name in ("alac", "flac") and codec.format.bytes > 2 else 16
+        return _Sound(
+            int(codec.sample_rate), int(codec.layout.nb_channels), bits,
+            _blocks_of_mp4(container, stream, path),
+        )  # fmt: skip
+    except (av.error.FFmpegError, IndexError) as error:
+        raise MediaError(f"{path} is MP4, and has no sound that can be read") from error
+
+
+def _blocks_of_mp4(container: Any, stream: Any, path: Path) -> Iterator[Sound]:
+    import av
+
+    interleaved = av.AudioResampler(format="flt")
+    done = 0
+    try:
+        for frame in container.decode(stream):
+            for flat in interleaved.resample(frame):
+                block = np.asarray(flat.to_ndarray(), np.float32)
+                block = block.reshape(-1, flat.layout.nb_channels)
+                done += len(block)
+                yield block
+    except av.error.FFmpegError as error:
+        raise _broken(path, done / stream.codec_context.sample_rate) from error
+
+
+def _broken(path: Path, seconds: float) -> MediaError:
+    return MediaError(f"{path} breaks off or is damaged after {seconds:.1f} s: copy it again")
 
 
 def _decibels(part: float, whole: float) -> float | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +75,7 @@ def test_what_is_refused_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="Is a directory"):
         read_facts(tmp_path)
     (tmp_path / "text.wav").write_text("no sound")
-    with pytest.raises(MediaError, match="give a WAV, FLAC, AIFF, MP3 or OGG file"):
+    with pytest.raises(MediaError, match="give a WAV, FLAC, AIFF, MP3, OGG or M4A file"):
         read_facts(tmp_path / "text.wav")
     soundfile.write(tmp_path / "six.wav", np.zeros((10, 6)), RATE)
     with pytest.raises(MediaError, match="6 channels, and stems are made of one or two"):
@@ -122,3 +124,29 @@ def test_what_was_left_by_somebody_who_was_killed_is_removed(tmp_path: Path) -> 
         assert folder.is_dir()
         assert not gone.exists() and here.exists()
     assert not folder.exists()
+
+
+def an_mp4(path: Path, codec: str, form: str, sound: NDArray[np.int16], rate: int) -> Path:
+    av: Any = importlib.import_module("av")
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream(codec, rate=rate, layout="stereo")
+        stream.codec_context.format = form
+        frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1), "s16", "stereo")
+        frame.rate = rate
+        for packet in (*stream.encode(frame), *stream.encode(None)):
+            container.mux(packet)
+    return path
+
+
+def test_mp4_is_read_too(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="needs the package av")
+    sound = np.random.default_rng(1).integers(-9000, 9000, (4000, 2), np.int16)
+    path = an_mp4(tmp_path / "song.m4a", "alac", "s16p", sound, 44_100)
+    facts = read_facts(path)
+    assert (facts.samples, facts.rate, facts.channels, facts.bits) == (4000, 44_100, 2, 16)
+    assert (np.concatenate(list(read_blocks(path))) * 32768 == sound).all()
+    aac = read_facts(an_mp4(tmp_path / "aac.m4a", "aac", "fltp", sound, 44_100))
+    assert (aac.rate, aac.channels, aac.bits) == (44_100, 2, 16)
+    (tmp_path / "bad.m4a").write_bytes(b"\0\0\0\x20ftypM4A " + bytes(5000))
+    with pytest.raises(MediaError, match="has no sound that can be read"):
+        read_facts(tmp_path / "bad.m4a")
