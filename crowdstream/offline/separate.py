@@ -18,7 +18,14 @@ import numpy as np
 from crowdstream.dsp.split import VERSION, Splitter
 from crowdstream.errors import MediaError
 from crowdstream.models import Weights
-from crowdstream.music.separated import FILES, QUALITIES, Quality, Separated, read_separated
+from crowdstream.music.separated import (
+    FILES,
+    QUALITIES,
+    STEMS_FILE,
+    Quality,
+    Separated,
+    read_separated,
+)
 from crowdstream.offline.separate_demucs import Demucs, jobs_for
 from crowdstream.offline.separate_sound import (
     Facts,
@@ -204,6 +211,22 @@ def separate(
             files.close()
         finish(folder, place, wanted)
     return Separation(place, wanted, True, files.error_db, files.moved_db, time.monotonic() - began)
+
+
+def separate_beside(
+    audio: Path, method: Method, *, progress: Progress | None = None
+) -> Separation:  # fmt: skip
+    """Make the stems of `audio` in the folder that it lies in, under their own names.
+
+    For a track of the library, which says itself which files it has: these are there, whole, when
+    it is told of them. Raises as `separate`.
+    """
+    folder = audio.resolve().parent
+    with unfinished(folder) as scratch:
+        made = separate(audio, scratch, method, name="stems", progress=progress)
+        for name in (*FILES.values(), STEMS_FILE):
+            (made.folder / name).replace(folder / name)
+    return made._replace(folder=folder)
 
 
 def _separate(

@@ -48,7 +48,7 @@ SOURCES: Final = ("drums", "bass", "other", "vocals")
 OVERLAP: Final = 0.25
 """Of neighbouring windows, as Demucs itself has it."""
 
-JOB_BYTES: Final = 1_500_000_000
+JOB_BYTES: Final = 1_600_000_000
 """What a job with one network needs, at most; measured, see `crowdstream bench stems`."""
 
 NETWORK_BYTES: Final = 170_000_000

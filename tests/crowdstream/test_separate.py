@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from crowdstream.cli import main
 from crowdstream.errors import ConfigError
 from crowdstream.music.separated import Separated, as_toml, read_separated
-from crowdstream.offline.separate import Fast, Separation, separate
+from crowdstream.offline.separate import Fast, Separation, separate, separate_beside
 from crowdstream.packets import STEMS
 
 RATE = 8000
@@ -148,6 +148,17 @@ def test_ctrl_c_leaves_what_was_there_and_nothing_half(tmp_path: Path, out: Path
         separate(audio, out, Fast(1), progress=interrupt)
     assert [path.name for path in out.iterdir()] == ["song"]
     assert (stems_in(out / "song") == kept).all()
+
+
+def test_stems_of_a_track_come_to_lie_beside_it(tmp_path: Path) -> None:
+    audio = a_song(tmp_path / "mix.wav")
+    made = separate_beside(audio, Fast(1))
+    assert made.folder == tmp_path
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["mix.wav", "stems.toml", *(f"{stem}.flac" for stem in STEMS)]
+    )
+    mix = soundfile.read(audio, dtype="int16")[0]
+    assert (stems_in(tmp_path).sum(axis=0, dtype=int) == mix).all()
 
 
 def test_progress_comes_to_its_end(tmp_path: Path, out: Path) -> None:
