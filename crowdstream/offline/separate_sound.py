@@ -17,7 +17,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from crowdstream.errors import ConfigError, DeviceError, MediaError
+from crowdstream.errors import ConfigError, CrowdstreamError, DeviceError, MediaError
 from crowdstream.music.separated import FILES, STEMS_FILE, Separated, as_toml
 from crowdstream.offline.separate_stream import Sound
 from crowdstream.packets import STEMS
@@ -27,6 +27,9 @@ BLOCK: Final = 1 << 16
 # Sources that carry no more than this; all others are kept with 24 bits.
 _SIXTEEN_BITS: Final = frozenset({"PCM_16", "PCM_S8", "PCM_U8", "ULAW", "ALAW"})
 _LOSSY: Final = frozenset({"MP3", "OGG"})
+
+RATES: Final = (4000, 384_000)
+"""Samples a second, from and to."""
 
 _UNFINISHED: Final = ".separating-"
 
@@ -121,19 +124,22 @@ class StemFiles:
     """Four FLAC files that grow together."""
 
     def __init__(self, folder: Path, facts: Facts) -> None:
-        """In a folder that exists. Close it when all is written."""
+        """In a folder that exists. Close it when all is written.
+
+        Raises CrowdstreamError, as `write` and `close`, where nothing more can be written.
+        """
+        self._folder = folder
         self._scale = 1 << (facts.bits - 1)
         self._sixteen = facts.bits == 16
         self._opened = ExitStack()
-        self._files = [
-            self._opened.enter_context(
-                soundfile.SoundFile(
-                    folder / FILES[stem], "w", facts.rate, facts.channels,
-                    f"PCM_{facts.bits}", format="FLAC",
-                )
-            )
-            for stem in STEMS
-        ]  # fmt: skip
+        self._files: list[soundfile.SoundFile] = []
+        with self._saying():
+            for stem in STEMS:
+                file = soundfile.SoundFile(
+                    folder / FILES[stem], "w", facts.rate, facts.channels, f"PCM_{facts.bits}",
+                    format="FLAC",
+                )  # fmt: skip
+                self._files.append(self._opened.enter_context(file))
         self._of_mix = 0.0
         self._of_error = 0.0
         self._of_moved = 0.0
@@ -151,8 +157,9 @@ class StemFiles:
         self._of_mix += float(np.vdot(whole, whole))
         self._of_error += float(np.vdot(error, error))
         self._of_moved += float(np.vdot(moved, moved))
-        for file, samples in zip(self._files, ints, strict=True):
-            file.write(samples.astype(np.int16) if self._sixteen else samples.astype(np.int32) << 8)
+        with self._saying():
+            for file, stem in zip(self._files, ints, strict=True):
+                file.write(stem.astype(np.int16) if self._sixteen else stem.astype(np.int32) << 8)
 
     @property
     def error_db(self) -> float | None:
@@ -166,7 +173,19 @@ class StemFiles:
 
     def close(self) -> None:
         """Finish the files."""
-        self._opened.close()
+        with self._saying():
+            self._opened.close()
+
+    @contextmanager
+    def _saying(self) -> Iterator[None]:
+        """Of the disk, libsndfile only says that there was an error."""
+        try:
+            yield
+        except (soundfile.LibsndfileError, AssertionError) as error:
+            raise CrowdstreamError(
+                f"{self._folder.parent}: the stems cannot be written, as on a disk that is full:"
+                " make room, or name another folder with --out"
+            ) from error
 
 
 def whole_stems(mix: Any, stems: Sound, scale: int) -> Any:
@@ -253,7 +272,7 @@ class _Sound(NamedTuple):
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_Sound]:
-    """Raises MediaError for what is no sound, or has no one or two channels."""
+    """Raises MediaError for what is no sound, or none that stems can be made of."""
     with ExitStack() as files:
         sound = _mp4(path, files) if _is_mp4(path) else _any(path, files)
         if sound.channels > 2:
@@ -261,6 +280,8 @@ def _opened(path: Path) -> Iterator[_Sound]:
                 f"{path} has {sound.channels} channels, and stems are made of one or two: mix it"
                 " down first"
             )
+        if not RATES[0] <= sound.rate <= RATES[1]:
+            raise MediaError(f"{path} is at {sound.rate} Hz: give it at 44100 or 48000 Hz")
         yield sound
 
 

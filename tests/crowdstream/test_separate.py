@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from crowdstream.cli import main
-from crowdstream.errors import ConfigError
+from crowdstream.errors import ConfigError, CrowdstreamError
 from crowdstream.music.separated import Separated, as_toml, read_separated
 from crowdstream.offline.separate import Fast, Separation, separate, separate_beside
 from crowdstream.packets import STEMS
@@ -175,6 +176,18 @@ def test_where_nothing_can_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot write there"):
         fast(a_song(tmp_path / "song.wav"), tmp_path / "file" / "out")
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, out: Path) -> None:
+    audio = a_song(tmp_path / "song.wav", 20.0)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, before[1]))
+    try:
+        with pytest.raises(CrowdstreamError, match="a disk that is full: make room"):
+            fast(audio, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(out.iterdir()) == []
 
 
 def command(*arguments: object) -> int:

@@ -80,6 +80,9 @@ def test_what_is_refused_is_one_sentence(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "six.wav", np.zeros((10, 6)), RATE)
     with pytest.raises(MediaError, match="6 channels, and stems are made of one or two"):
         read_facts(tmp_path / "six.wav")
+    soundfile.write(tmp_path / "slow.wav", np.zeros((10, 2)), 1000)
+    with pytest.raises(MediaError, match="is at 1000 Hz: give it at 44100 or 48000 Hz"):
+        read_facts(tmp_path / "slow.wav")
     soundfile.write(tmp_path / "empty.wav", np.zeros((0, 2)), RATE)
     with pytest.raises(MediaError, match="no sound in it"):
         read_facts(tmp_path / "empty.wav")
