@@ -235,13 +235,13 @@ def finish(folder: Path, place: Path, separated: Separated) -> None:
     for path in folder.iterdir():
         _to_disk(path)
     folder.chmod(0o755)
-    if place.exists():
-        aside = folder.with_name(f"{folder.name}-before")
+    aside = folder.with_name(f"{folder.name}-before")
+    try:
+        folder.rename(place)
+    except OSError:  # it is not empty, or came to be a moment ago
         place.rename(aside)
         folder.rename(place)
         shutil.rmtree(aside, ignore_errors=True)
-    else:
-        folder.rename(place)
     _to_disk(place.parent)
 
 
