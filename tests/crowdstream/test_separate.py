@@ -272,7 +272,7 @@ def test_a_number_of_jobs_that_cannot_be_is_wrong_usage(capsys: pytest.CaptureFi
 def test_a_signal_ends_the_real_program_and_nothing_half_is_left(
     tmp_path: Path, out: Path, alone: Path, number: signal.Signals, code: int
 ) -> None:
-    audio = a_song(tmp_path / "song.wav", 1800.0)
+    audio = a_song(tmp_path / "song.wav", 900.0)
     process = subprocess.Popen(
         [sys.executable, "-m", "crowdstream", "separate", audio, "--quality", "fast", "--out", out,
          "--config", alone],
