@@ -55,6 +55,9 @@ VOICED_SECONDS: Final = 0.05
 _STRUCK_SHARE: Final = 0.3
 _STRUCK_HZ: Final = (10.0, 400.0)
 
+_KICK_HZ: Final = 80.0
+"""Below, spectra are as wide as what is struck: there it is what stands out above what lasts."""
+
 _BASS_HZ: Final = 250.0
 _VOICE_HZ: Final = (150.0, 6000.0)
 _OTHER_HZ: Final = 200.0
@@ -131,6 +134,7 @@ class _Band:
         self._window = np.sqrt(0.5 - 0.5 * np.cos(cycle)).astype(np.float32)
         width = np.clip(_STRUCK_SHARE * self.hertz, *_STRUCK_HZ) * size / rate
         self._struck = np.maximum(1, np.round(width)).astype(np.int64)
+        self._of_kick = _falling(self.hertz, _KICK_HZ, 24.0)
         self._of_bass = _falling(self.hertz, _BASS_HZ, 18.0)
         self._of_voice: Floats = _rising(self.hertz, _VOICE_HZ[0], 18.0)
         self._of_voice *= _falling(self.hertz, _VOICE_HZ[1], 12.0)
@@ -185,7 +189,7 @@ class _Band:
         powers = _of_three(sizes**2)
         wide = np.minimum(1.0, powers[1] / (powers[0] + _NOTHING))
         central = 1.0 - wide
-        drums = _DRUMS * struck
+        drums = _DRUMS * np.maximum(struck, (both - lasts) * self._of_kick)
         bass = lasts * self._of_bass
         voice = _VOICE * wavers * self._of_voice
         other = lasts * self._of_other
