@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -425,16 +426,22 @@ def test_the_command_takes_the_best_that_is_here(
 REAL = os.environ.get("CROWDSTREAM_STEMS_PYTHON") or (
     sys.executable if importlib.util.find_spec("demucs") else ""
 )
-real = [
-    pytest.mark.demucs,
-    pytest.mark.slow,
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(
-        not REAL,
-        reason="needs demucs and torch: pip install crowdstream[stems], or a Python that has them"
-        " in CROWDSTREAM_STEMS_PYTHON",
-    ),
-]
+
+
+def with_the_real_one(test: Callable[..., None]) -> Callable[..., None]:
+    """Marks a test that needs demucs and torch."""
+    for mark in (
+        pytest.mark.demucs,
+        pytest.mark.slow,
+        pytest.mark.timeout(180),
+        pytest.mark.skipif(
+            not REAL,
+            reason="needs demucs and torch: pip install crowdstream[stems], or a Python that has"
+            " them in CROWDSTREAM_STEMS_PYTHON",
+        ),
+    ):
+        test = mark(test)
+    return test
 
 
 @pytest.fixture(scope="module")
@@ -461,9 +468,9 @@ np.save(sys.argv[3], stems.numpy().transpose(0, 2, 1))
 """
 
 
-@pytest.mark.parametrize("run", [pytest.param(0, marks=real)])
+@with_the_real_one
 def test_the_real_demucs_says_the_same_window_by_window_as_at_once(
-    tiny: Path, tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch, run: int
+    tiny: Path, tmp_path: Path, state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Our windows and fades are those of `demucs.apply`, without the whole track in memory."""
     from crowdstream.offline.separate_stream import stems_of
@@ -488,9 +495,9 @@ def test_the_real_demucs_says_the_same_window_by_window_as_at_once(
     assert np.abs(made - expected).max() < 1e-4 * np.abs(expected).max()
 
 
-@pytest.mark.parametrize("run", [pytest.param(0, marks=real)])
+@with_the_real_one
 def test_the_real_demucs_separates_a_file(
-    tiny: Path, tmp_path: Path, state: Path, out: Path, monkeypatch: pytest.MonkeyPatch, run: int
+    tiny: Path, tmp_path: Path, state: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CROWDSTREAM_STEMS_PYTHON", REAL)
     audio = a_song(tmp_path / "song.wav", rate=48_000, seconds=5.0)
