@@ -18,8 +18,8 @@ from crowdstream import __version__
 from crowdstream.errors import ConfigError, CrowdstreamError, UsageError
 
 COMMANDS: Final = (
-    "run", "demo", "analyze", "report", "render", "listen", "library", "calibrate", "check",
-    "stages", "devices", "models", "doctor", "bench",
+    "run", "demo", "analyze", "report", "render", "listen", "library", "separate", "calibrate",
+    "check", "stages", "devices", "models", "doctor", "bench",
 )  # fmt: skip
 
 

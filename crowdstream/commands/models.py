@@ -22,6 +22,7 @@ from crowdstream.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from crowdstream.models import ListedModel, Verdict
+    from crowdstream.models.pull import Pulled
 
 EXAMPLES: Final = {
     "list": "crowdstream models list --json",
@@ -119,35 +120,49 @@ def _add_export(action: argparse.ArgumentParser) -> None:
 
 
 def _pull(arguments: argparse.Namespace, folder: Path) -> int:
+    from crowdstream.models import read_manifest
+
+    together = [each.name for each in read_manifest(folder) if each.part_of == arguments.name]
+    for name in together or [arguments.name]:
+        pulled = _pull_one(name, folder)
+        if arguments.json:
+            print_json(pulled._asdict())
+        else:
+            how = "pulled" if pulled.fetched else "already here, and right"
+            print(f"{pulled.name}: {how}: {pulled.path}")
+    if not arguments.json and pulled.path.suffix == ".pt":
+        print(
+            f"a .pt is not loaded as it is; next: crowdstream models export {pulled.name}"
+            " (needs: pip install crowdstream[ultralytics])"
+        )
+    if not arguments.json and pulled.path.suffix == ".th":
+        quality = "best" if together else "high"
+        print(
+            f"next: crowdstream separate AUDIO --quality {quality}"
+            " (needs: pip install crowdstream[stems])"
+        )
+    return 0
+
+
+def _pull_one(name: str, folder: Path) -> Pulled:
     from crowdstream.models.pull import pull_model
 
     line = LiveLine(sys.stderr) if sys.stderr.isatty() else None
 
     def progress(done: int, size: int) -> None:
         if line is not None:
-            line.show(f"{arguments.name} {bar(done / size, 20)} {done / 1e6:.1f} MB")
+            line.show(f"{name} {bar(done / size, 20)} {done / 1e6:.1f} MB")
 
     def retrying(why: str, seconds: float) -> None:
         if line is not None:
             line.end()
-        say(f"{arguments.name}: {why}; again in {seconds:.0f} s")
+        say(f"{name}: {why}; again in {seconds:.0f} s")
 
     try:
-        pulled = pull_model(arguments.name, folder, progress=progress, retrying=retrying)
+        return pull_model(name, folder, progress=progress, retrying=retrying)
     finally:
         if line is not None:
             line.end()
-    if arguments.json:
-        print_json(pulled._asdict())
-        return 0
-    how = "pulled" if pulled.fetched else "already here, and right"
-    print(f"{pulled.name}: {how}: {pulled.path}")
-    if pulled.path.suffix == ".pt":
-        print(
-            f"a .pt is not loaded as it is; next: crowdstream models export {pulled.name}"
-            " (needs: pip install crowdstream[ultralytics])"
-        )
-    return 0
 
 
 def _export(arguments: argparse.Namespace, folder: Path, state: Path) -> int:

@@ -22,7 +22,7 @@ from crowdstream.models.kinds import (
     Verdict,
 )
 from crowdstream.models.load import MAX_BYTES, load_model
-from crowdstream.models.take import Checkpoint, take_checkpoint
+from crowdstream.models.take import Checkpoint, Weights, take_checkpoint, take_weights
 
 __all__ = [
     "AUTO",
@@ -37,6 +37,7 @@ __all__ = [
     "ModelMissing",
     "Trust",
     "Verdict",
+    "Weights",
     "add_model",
     "find_model",
     "forms_of",
@@ -44,5 +45,6 @@ __all__ = [
     "load_model",
     "read_manifest",
     "take_checkpoint",
+    "take_weights",
     "verify_models",
 ]

@@ -30,6 +30,8 @@ class KnownWeights:
     sha256: str
     licence: str
     purpose: str = ""
+    part_of: str = ""
+    """Name of the set of weights that are only used together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

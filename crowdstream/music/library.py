@@ -61,9 +61,12 @@ _RANGES: Final = {
     "rate": (8000, 192_000),
     "loudness_lufs": (-70.0, 0.0),
 }
+SEPARATIONS: Final = ("", "fast", "high", "best")
+"""How a track came by its stems: its own, or separated from the mix at one of these qualities."""
+
 _KNOWN: Final = frozenset(
     (*_RANGES, "id", "title", "artist", "key", "sections", "stops", "files", "cues", "measured",
-     "source")
+     "source", "separation")
 )  # fmt: skip
 
 MEASURED: Final = (
@@ -148,6 +151,12 @@ class Track:
 
     source: Source | None = None
 
+    energy: float | None = None
+    """How much it asks of a floor, 0 to 1; None where nobody said."""
+
+    separation: str = ""
+    """One of SEPARATIONS. Stems that are `fast` bleed: see `crowdstream.music.bleed`."""
+
     @property
     def whole(self) -> bool:
         """It has no stems; its sound stands in the place of WHOLE_PLAYS_AS."""
@@ -165,9 +174,6 @@ class Track:
         if {"bpm", "first_beat_seconds"} & {*self.edited}:
             return 1.0
         return float(self.measured.get("confidence", 1.0))
-
-    energy: float | None = None
-    """How much it asks of a floor, 0 to 1; None where nobody said."""
 
     def section_at(self, bar: float) -> Section:
         """The section that `bar` lies in; the first before the track, the last after it."""
@@ -215,6 +221,7 @@ def read_track(folder: Path) -> Track:
         cues=_cues(path, said, mistakes),
         measured=_measured(path, said, mistakes),
         source=_source(path, said, mistakes),
+        separation=_separation(path, said, mistakes),
     )
     if mistakes:
         raise ConfigError(*mistakes)
@@ -374,6 +381,17 @@ def _text(
     return ""
 
 
+def _separation(path: Path, said: dict[str, Any], mistakes: list[str]) -> str:
+    value = said.get("separation", "")
+    if value in SEPARATIONS:
+        return str(value)
+    mistakes.append(
+        f"{path}: separation is {value!r}; it must be fast, high or best, or be left out where the"
+        " stems are the track's own"
+    )
+    return ""
+
+
 def _tables(path: Path, said: dict[str, Any], key: str, mistakes: list[str]) -> list[Any]:
     value = said.get(key, [])
     if isinstance(value, list) and all(isinstance(row, dict) for row in value):
@@ -497,6 +515,7 @@ def _as_toml(track: Track) -> str:
         f"seconds = {float(track.seconds)!r}",
         f"rate = {track.rate}                # samples per second",
         f"loudness_lufs = {float(track.loudness_lufs)!r}       # integrated, all stems together",
+        *([f"separation = {text(track.separation)}"] if track.separation else []),
         "",
         "# From bar to bar, without gaps.",
         "sections = [",

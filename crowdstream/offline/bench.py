@@ -16,6 +16,7 @@ BENCHES: Final = {
     "player": "crowdstream.offline.bench_player:player",
     "library": "crowdstream.offline.bench_library:library",
     "vision": "crowdstream.offline.bench_vision:vision",
+    "stems": "crowdstream.offline.bench_stems:stems",
 }
 """Name to `module:function`. A module is only imported when its bench is asked for."""
 

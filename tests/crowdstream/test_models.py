@@ -284,6 +284,7 @@ def test_list_shows_what_is_here_and_what_is_known(folder: Path, state: Path) ->
         ("yolov8n-pose", False),
         ("yolo11n-pose", False),
         ("htdemucs", False),
+        *((f"htdemucs-ft-{stem}", False) for stem in ("drums", "bass", "other", "vocals")),
     ]
     assert all(model.path.startswith("https://") for model in listed[1:])
 
@@ -298,6 +299,11 @@ def test_shipped_manifest_is_whole() -> None:
         "yolov8n-pose.pt": (6_832_633, "c6fa93dd"),
         "yolo11n-pose.pt": (6_255_593, "869e83fc"),
         "955717e8-8726e21a.th": (84_141_911, "8726e21a"),
+        # Demucs itself ends a file's name with the first eight digits of its hash.
+        "f7e0c4bc-ba3fe64a.th": (84_141_271, "ba3fe64a"),
+        "d12395a8-e57c48e6.th": (84_141_271, "e57c48e6"),
+        "92cfc3b6-ef3bcb9c.th": (84_141_271, "ef3bcb9c"),
+        "04573f0d-f3cf25b2.th": (84_141_271, "f3cf25b2"),
     }
 
 

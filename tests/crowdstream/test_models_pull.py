@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from crowdstream.cli import main
 from crowdstream.errors import ConfigError, CrowdstreamError, DeviceError, MediaError
 from crowdstream.models import pull
 from crowdstream.models.pull import check_address, pull_model
@@ -291,3 +292,19 @@ def test_names_that_will_not_do(server: Server, folder: Path) -> None:
     with pytest.raises(ConfigError, match="plain file name"):
         pull_model("weights", folder)
     assert server.asked == 0
+
+
+def test_weights_that_belong_together_are_pulled_together(
+    server: Server, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what comes next is said."""
+    text = ""
+    for stem in ("drums", "bass"):
+        manifest(folder, server.address, f"{stem}.th")
+        entry = (folder / "manifest.toml").read_text()
+        text += entry.replace('name = "weights"', f'name = "set-ft-{stem}"\npart_of = "set-ft"')
+    (folder / "manifest.toml").write_text(text)
+    (tmp_path / "config.toml").write_text('models_folder = "models"\n')
+    assert main(["models", "pull", "set-ft", "--config", str(tmp_path / "config.toml")]) == 0
+    assert left_in(folder) == ["bass.th", "drums.th", "manifest.toml"]
+    assert capsys.readouterr().out.count("crowdstream separate AUDIO --quality best") == 1
