@@ -66,7 +66,7 @@ SEPARATIONS: Final = ("", "fast", "high", "best")
 
 _KNOWN: Final = frozenset(
     (*_RANGES, "id", "title", "artist", "key", "sections", "stops", "files", "cues", "measured",
-     "source", "separation")
+     "source", "energy", "separation")
 )  # fmt: skip
 
 MEASURED: Final = (
@@ -221,6 +221,7 @@ def read_track(folder: Path) -> Track:
         cues=_cues(path, said, mistakes),
         measured=_measured(path, said, mistakes),
         source=_source(path, said, mistakes),
+        energy=_energy(path, said, mistakes),
         separation=_separation(path, said, mistakes),
     )
     if mistakes:
@@ -381,6 +382,14 @@ def _text(
     return ""
 
 
+def _energy(path: Path, said: dict[str, Any], mistakes: list[str]) -> float | None:
+    value = said.get("energy")
+    if value is None or (type(value) in (int, float) and 0.0 <= value <= 1.0):
+        return None if value is None else float(value)
+    mistakes.append(f"{path}: energy is {value!r}; it must be 0 to 1, or be left out")
+    return None
+
+
 def _separation(path: Path, said: dict[str, Any], mistakes: list[str]) -> str:
     value = said.get("separation", "")
     if value in SEPARATIONS:
@@ -515,6 +524,7 @@ def _as_toml(track: Track) -> str:
         f"seconds = {float(track.seconds)!r}",
         f"rate = {track.rate}                # samples per second",
         f"loudness_lufs = {float(track.loudness_lufs)!r}       # integrated, all stems together",
+        *([f"energy = {float(track.energy)!r}"] if track.energy is not None else []),
         *([f"separation = {text(track.separation)}"] if track.separation else []),
         "",
         "# From bar to bar, without gaps.",

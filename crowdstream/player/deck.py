@@ -18,6 +18,7 @@ from numba import njit
 from crowdstream.dsp import fades
 from crowdstream.dsp.echo import Echo
 from crowdstream.dsp.eq import FLAT, Tone
+from crowdstream.music.bleed import FAST, kept_together
 from crowdstream.music.timeline import QUANTUM
 from crowdstream.player import stretch
 from crowdstream.player.source import CHANNELS, STEM_COUNT, TAPS, read, sinc_table
@@ -111,6 +112,9 @@ class Deck:
         self._begins = False
         """The track was loaded and nothing of it was played."""
 
+        self._bleeds = False
+        """Its stems were separated without a model: see `kept_together`."""
+
         self._rate = rate
         self._target_lufs = target_lufs
         self._ceiling_db = ceiling_db
@@ -173,6 +177,7 @@ class Deck:
         self._tone.reset()
         self.stops_at = self._jump_at = -fades.NEVER
         self._step = 2.0 ** (shift / 12.0)
+        self._bleeds = track.separation == FAST
         self._begins = True
 
     def empty(self) -> None:
@@ -251,6 +256,9 @@ class Deck:
         """Stems and knobs as they are at `end`."""
         self._before[:] = self._after
         fades.follow(end, self.fades, self._levels, self.wanted, most_db, 1.0, self.gains)
+        if self._bleeds:
+            for stem, gain in enumerate(kept_together(tuple(self.gains.tolist()))):
+                self.gains[stem] = gain
         np.multiply(self.gains, self._scale, out=self._after)
         self._knobs_before[:] = self._knobs_after
         fades.fade_all(end, self.knobs, self._knobs_after)

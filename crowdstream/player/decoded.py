@@ -93,8 +93,8 @@ def name_of(track: Track, rate: int) -> str:
         MediaError: a file of the track is missing.
     """
     told = hashlib.sha256(f"{track.id}\0{rate}".encode())
-    for stem in STEMS:
-        path = track.folder / track.files[stem]
+    for _, name in sorted(track.files.items()):
+        path = track.folder / name
         try:
             facts = path.stat()
         except OSError as error:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,9 +49,7 @@ Run = Callable[..., Output]
 
 
 @pytest.fixture
-def run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Run]:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `crowdstream library` in an empty folder, with a state of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CROWDSTREAM_STATE", str(tmp_path / "state"))
@@ -65,7 +63,7 @@ def run(
         assert "Traceback" not in err
         return Output(code, out, err)
 
-    yield call
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -423,7 +421,7 @@ def test_archives_that_are_none_and_tracks_that_were_changed_are_refused(
     text = (LIBRARY / "a/track.toml").read_text()
     drums = (LIBRARY / "a/drums.flac").read_bytes()
 
-    def archive(name: str, **files: bytes | str) -> None:
+    def archive(name: str, **files: Any) -> None:
         with zipfile.ZipFile(name, "w") as packed:
             for file, content in files.items():
                 packed.writestr(file, content)
