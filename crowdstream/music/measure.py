@@ -193,11 +193,27 @@ def _check(mix: Sound, rate: int) -> None:
         raise ValueError("the sound holds numbers that are not finite")
 
 
+HISS_SECONDS: Final = 4.0
+HISS: Final = 10.0**-2.5
+"""An even noise before the music, 25 dB below it and not longer than this, is not its beginning."""
+
+
 def _extent(rises: Onsets) -> tuple[float, float]:
     """When the sound begins and when it ends, in seconds."""
     power = rises.power.sum(axis=0)
-    loud = np.nonzero(power > 1e-4 * np.quantile(power, 0.98))[0]
-    return (0.0, rises.seconds) if not len(loud) else (loud[0] / FRAME_RATE, loud[-1] / FRAME_RATE)
+    usual = float(np.quantile(power, 0.98))
+    loud = np.flatnonzero(power > 1e-4 * usual)
+    if not len(loud):
+        return 0.0, rises.seconds
+    begins = int(loud[0])
+    music = int(np.flatnonzero(power > HISS * usual)[0])
+    before = power[begins:music]
+    # The last frames already hear the first stroke.
+    if 10 < len(before) < HISS_SECONDS * FRAME_RATE:
+        even = before[:-4]
+        if float(even.max()) < 8.0 * float(np.median(even)):
+            begins = music
+    return begins / FRAME_RATE, float(loud[-1]) / FRAME_RATE
 
 
 def _first_beat(grid: Grid, begins: float) -> float:

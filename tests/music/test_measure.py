@@ -125,6 +125,12 @@ def test_form_and_first_bar_of_a_club_track_are_found(bpm: float) -> None:
     assert tuple((s.name, s.bar, s.bars) for s in measured.sections) == tune.sections
 
 
+def test_hiss_before_the_music_is_not_its_beginning() -> None:
+    tune = make_tune(STYLES["four on the floor"], 120.0, lead_seconds=1.31, noise_db=-42.0)
+    measured = measure_track(tune.mix, tune.rate)
+    assert measured.first_beat_seconds == pytest.approx(1.31, abs=0.010)
+
+
 def test_a_pickup_does_not_become_the_first_bar() -> None:
     tune = make_tune(STYLES["club"], 120.0, lead_seconds=0.0)
     cut = tune.mix[round(tune.beats[3] * tune.rate) :]
