@@ -20,7 +20,8 @@ SHORT_FORM: Final = (("intro", 8), ("groove", 16), ("outro", 8))
 
 TONES_HZ: Final = {"bass": 60.0, "vocals": 880.0, "other": 440.0}
 
-CLICK_SECONDS: Final = 0.004
+CLICK_SECONDS: Final = 0.001
+"""Short: what a deck leaves out below 150 Hz in a transition must not move the click's middle."""
 
 
 def a_track(
@@ -57,12 +58,11 @@ def clicks(
     """Its stems, shape (4, samples, 2): drums click, the others hum at TONES_HZ.
 
     The middle of a click is its beat, to a fraction of a sample. `channels` are the gains of the
-    click to left and right; `tones` is the amplitude of what hums. A shorter click has less of
-    the lows that a mixer takes away.
+    click to left and right; `tones` is the amplitude of what hums.
     """
     samples = int(track.seconds * track.rate)
     stems = np.zeros((4, samples, 2), np.float64)
-    half = int(click_seconds / 2 * track.rate)
+    half = int(CLICK_SECONDS / 2 * track.rate)
     for beat in range(track.bars * 4):
         at = track.beat_sample(beat)
         index = np.arange(max(0, int(at) - half), min(samples, int(at) + half + 2))

@@ -30,8 +30,8 @@ ENGINES = ("varispeed", "rubberband")
 LEFT = a_track("left", bpm=116.0, key="8A", form=SHORT_FORM)
 RIGHT = a_track("right", bpm=122.0, key="8B", form=SHORT_FORM, first_beat_seconds=0.0371)
 SOUNDS = {
-    "left": clicks(LEFT, channels=(1.0, 0.0), tones=0.0, click_seconds=0.001),
-    "right": clicks(RIGHT, channels=(0.0, 1.0), tones=0.0, click_seconds=0.001),
+    "left": clicks(LEFT, channels=(1.0, 0.0), tones=0.0),
+    "right": clicks(RIGHT, channels=(0.0, 1.0), tones=0.0),
 }
 
 
