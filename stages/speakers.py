@@ -17,7 +17,7 @@ from crowdstream.music.library import own_library
 from crowdstream.packets import Mix, Playing, Tick
 from crowdstream.player.facts import playing_of
 from crowdstream.player.rules import RulesSettings
-from crowdstream.programme import Programme
+from crowdstream.programme import Programme, Wanted
 from crowdstream.stage import Context, Intake, Stage, StageConfig
 from crowdstream.worker import Worker
 
@@ -177,13 +177,22 @@ class Speakers(Stage[Mix, Playing]):
         self._silent_because = why
 
 
-def player_arguments(config: SpeakersConfig, cache: Path) -> dict[str, Any]:
-    """What the player's process is given, as plain data; `cache` is where built-in music is."""
+def player_arguments(
+    config: SpeakersConfig, cache: Path, *, state: Path | None = None, wanted: Wanted | None = None
+) -> dict[str, Any]:
+    """What the player's process is given, as plain data.
+
+    `cache` is where built-in music and decoded tracks are, `state` where what was heard tonight is
+    kept (None: nowhere), `wanted` what the programme asks for now (None: its middle).
+    """
+    programme = config.programme
+    begin = wanted if wanted is not None else Wanted(programme.bpm, programme.intensity)
     arguments: dict[str, Any] = config.model_dump(mode="json", exclude={"rules", "programme"})
     arguments["rules"] = config.rules.facts() | {
-        "programme_bpm": config.programme.bpm, "programme_drive": config.programme.intensity,
+        "programme_bpm": begin.bpm, "programme_drive": begin.intensity,
     }  # fmt: skip
     arguments["cache"] = str(cache)
+    arguments["state"] = None if state is None else str(state)
     return arguments
 
 

@@ -33,25 +33,46 @@ class Scene:
         )
 
 
-_STEADY: Final = ((0.0, 0.5),)
-_SOON: Final = {"bars_per_track": 16}
+_STEADY: Final = ((0.0, 0.55),)
+
+
+def _style(name: str, listen: str, *, seconds: float = 120.0, after: float = 6.0) -> Scene:
+    return Scene(
+        name[:1].upper() + name[1:], listen, "transition", _STEADY, seconds, {"style": name},
+        {"style": name, "bars_per_track": 16}, 2.0, after,
+    )  # fmt: skip
+
 
 SCENES: Final = (
+    _style(
+        "stem swap",
+        "The drums change hands first, then bass and kick together within half a beat before the"
+        " one, then the rest: never two basses, never a hole.",
+        after=10.0,
+    ),
+    _style(
+        "long blend",
+        "Both tracks are heard for sixteen bars and more; the low end belongs to one of them at a"
+        " time, and changes hands on a phrase line.",
+        after=18.0,
+    ),
+    _style("cut", "On the one, without a gap; the beat goes on."),
+    _style("echo out", "The old track leaves in an echo on the beat; the new one is there."),
+    _style("filter out", "The old track thins out upwards and is gone on the line."),
     Scene(
-        "Stem swap",
-        "The drums change first, then the bass within one beat on the line, then the rest: never"
-        " two basses, never a hole.",
-        "transition", _STEADY, 90.0, {"style": "stem swap"}, _SOON, 2.0, 10.0,
+        "The voice comes in",
+        "The floor warms up: the voice is there on the one of an 8-bar line, not before.",
+        "stem_in", ((0.0, 0.3), (20.0, 0.3), (32.0, 0.7)), 80.0, {"stem": "vocals"},
     ),
     Scene(
-        "A stem comes in",
-        "The floor warms up: the pads are there on the one of an 8-bar line, not before.",
-        "stem_in", ((0.0, 0.05), (8.0, 0.05), (20.0, 0.6)), 60.0, {"stem": "other"},
+        "The voice goes",
+        "The floor cools down: the voice ends with its phrase, and the groove stays whole.",
+        "stem_out", ((0.0, 0.7), (25.0, 0.7), (32.0, 0.3)), 80.0, {"stem": "vocals"},
     ),
     Scene(
-        "A stem goes",
-        "The floor cools down: the voice ends with its phrase and the groove stays whole.",
-        "stem_out", ((0.0, 0.8), (25.0, 0.8), (32.0, 0.3)), 80.0, {"stem": "vocals"},
+        "A gesture",
+        "Within two beats of what the floor does the hats open or close; nothing else moves.",
+        "gesture", ((0.0, 0.6), (20.0, 0.6), (21.0, 0.15), (60.0, 0.15)), 60.0, {}, {}, 4.0, 4.0,
     ),
     Scene(
         "The floor gets its drop",
@@ -59,9 +80,20 @@ SCENES: Final = (
         "drop", ((0.0, 0.3), (24.0, 0.3), (30.0, 0.95)), 80.0,
     ),
     Scene(
+        "Tension",
+        "The bass goes for a few bars while the floor is high, and is back on the one.",
+        "tension", ((0.0, 0.5), (20.0, 0.5), (30.0, 0.85)), 160.0, {}, {"bars_per_track": 64},
+        2.0, 11.0,
+    ),
+    Scene(
+        "A floor that should stay",
+        "High and steady: the best stretch of the track is heard again, on a line, without a seam.",
+        "loop", ((0.0, 0.7),), 200.0, {}, {"bars_per_track": 96}, 4.0, 4.0,
+    ),
+    Scene(
         "A break is not disturbed",
         "Energy falls inside a break: the build is played to its end, and the drop comes.",
-        "hold", ((0.0, 0.7), (40.0, 0.7), (44.0, 0.1), (80.0, 0.1)), 120.0, {},
-        {"bars_per_track": 64}, 4.0, 10.0,
+        "hold", ((0.0, 0.7), (30.0, 0.7), (62.0, 0.7), (64.0, 0.2), (120.0, 0.2)), 140.0, {},
+        {"bars_per_track": 96}, 4.0, 10.0,
     ),
 )  # fmt: skip

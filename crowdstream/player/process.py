@@ -33,10 +33,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 
 from crowdstream.errors import CrowdstreamError, DeviceError, MediaError
-from crowdstream.packets import Mix
+from crowdstream.packets import Mix, ShowEvent
 from crowdstream.player.card import Card
 from crowdstream.player.facts import mix_of
 from crowdstream.player.heard import HeardClock
+from crowdstream.player.history import Remembered
 from crowdstream.player.loader import Loader
 from crowdstream.player.mixer import QUANTUM, Mixer, Rules
 from crowdstream.player.output import BlockCutter, Output, OutputSettings
@@ -85,8 +86,9 @@ def play(child: ChildSide) -> None:
 class _Teller:
     """Sends the newest facts on a thread of its own: a daemon that hangs holds up nobody."""
 
-    def __init__(self, child: ChildSide) -> None:
+    def __init__(self, child: ChildSide, memory: Remembered | None) -> None:
         self._child = child
+        self._memory = memory
         self._newest: dict[str, Any] | None = None
         self._events: deque[dict[str, Any]] = deque(maxlen=WAITING_EVENTS)
         self._wake = threading.Event()
@@ -109,6 +111,9 @@ class _Teller:
             while self._events:
                 events.append(self._events.popleft())
             self._child.send({"playing": {**facts, "events": events}})
+            if self._memory is not None:
+                # Here, because it may wait for a disk.
+                self._memory.follow((ShowEvent(**event) for event in events), time.time())
 
 
 class _Player:
@@ -130,9 +135,12 @@ class _Player:
         self._loader = Loader(
             self._rate, Path(given["cache"]) / "decoded", int(float(given["cache_gb"]) * 1e9)
         )
+        self._memory: Remembered | None = None
+        if given.get("state") is not None:
+            self._memory = Remembered(Path(str(given["state"])), self._tracks, time.time())
         self._mixer = Mixer(
             self._tracks, self._loader, rate=self._rate, seed=int(given["seed"]),
-            rules=self._rules,
+            rules=self._rules, history=self._memory.tonight if self._memory is not None else (),
         )  # fmt: skip
         self._loader.sounding = self._sounding
         self._wishes: deque[tuple[int, Mix]] = deque(maxlen=16)
@@ -184,7 +192,7 @@ class _Player:
         self._control(device, rendering)
 
     def _control(self, *threads: threading.Thread) -> None:
-        teller = _Teller(self._child)
+        teller = _Teller(self._child, self._memory)
         tell_at = tidy_at = time.monotonic()
         while True:
             message = self._child.receive(max(0.0, tell_at - time.monotonic()))

@@ -76,15 +76,17 @@ def test_a_curve_becomes_a_mix_and_its_journal(render: Render, library: Path) ->
 def test_the_block_does_not_change_the_mix(render: Render, library: Path, rate: int) -> None:
     """Nor its journal, at either rate."""
     drawn = curve("0,0.3\n5,0.8\n")
+    # How it is stretched does not matter here; as a record it takes less time.
+    Path("quick.toml").write_text('[stages.wav_file.rules]\nstretch = "varispeed"\n')
     made = []
-    for block in (128, 256, 512, 1000, 65536):
+    for block in (128, 256, 1000, 65536):
         code, _, _ = render(
-            "--energy", drawn, "--out", "mix.wav", "--library", library, "--seconds", "6.5",
-            "--block", str(block), "--rate", str(rate),
+            "--energy", drawn, "--out", "mix.wav", "--library", library, "--seconds", "4.5",
+            "--config", "quick.toml", "--block", str(block), "--rate", str(rate),
         )  # fmt: skip
         assert code == 0
         made.append((Path("mix.wav").read_bytes(), Path("mix.json").read_bytes()))
-    assert soundfile.info("mix.wav").frames == round(6.5 * rate)
+    assert soundfile.info("mix.wav").frames == round(4.5 * rate)
     assert len(set(made)) == 1
 
 
