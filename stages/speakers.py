@@ -147,7 +147,10 @@ class Speakers(Stage[Mix, Playing]):
     def _arguments(self) -> dict[str, Any]:
         """Those of the player; without a library in the settings the user's own counts."""
         places = self.context.places
-        arguments = player_arguments(self._config, places.cache)
+        arguments = player_arguments(
+            self._config, places.cache, state=places.state,
+            wanted=self._config.programme.at(self.context.clock.local_time()),
+        )  # fmt: skip
         own = own_library(places.state)
         if self._config.library is None and own is not None:
             arguments["library"] = str(own)
