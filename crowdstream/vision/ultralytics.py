@@ -2,7 +2,8 @@
 
 A .pt is a pickle, and opening one runs whatever code is in it. So this is never chosen by itself:
 `backend = "ultralytics"` must be said, the package must be installed
-(`pip install crowdstream[ultralytics]`), and the bytes must have the hash that was noted.
+(`pip install crowdstream[ultralytics]`), and somebody must have vouched for the very bytes: the
+manifest, or whoever ran `crowdstream models add FILE.pt`.
 """
 
 from __future__ import annotations

@@ -224,12 +224,14 @@ REAL = """
 import json, sys
 from pathlib import Path
 import cv2
-from crowdstream.models import find_model, load_model
+from crowdstream.models import add_model, find_model, load_model
 from crowdstream.vision.drift import drift_of
 from crowdstream.vision.model import open_model
 pose, clip, state = map(Path, sys.argv[1:])
 def opened(name, backend, precision):
-    file = find_model(str(pose / name), state, pickles=True)
+    file = find_model(str(pose / name), state, pickles=backend == "ultralytics")
+    if backend == "ultralytics":
+        file = add_model(pose / name, state, state)
     loaded = load_model(file, state, state)
     return open_model(loaded, threads=1, precision=precision, min_score=0.3, backend=backend)
 capture, pictures = cv2.VideoCapture(str(clip)), []
