@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from pathlib import Path
 from typing import Literal
 
@@ -86,8 +88,13 @@ def add_model(source: Path, folder: Path, state: Path) -> ModelFile:
 
 
 def _add_checkpoint(source: Path, folder: Path, state: Path) -> ModelFile:
-    """Nothing in a .pt can be looked at without running it: it is copied as it is."""
+    """What is in a .pt is not looked at, for that would run it; only whether it is one, by names."""
     content = read_bytes(source)
+    if not _is_checkpoint(content):
+        raise ConfigError(
+            f"{source} is no checkpoint of torch: it must be an archive with a data.pkl in it, as"
+            " torch.save writes it; copy it again"
+        )
     found = hashlib.sha256(content).hexdigest()
     placed = folder.resolve() / source.name
     if not NAME.fullmatch(source.stem):
@@ -103,6 +110,15 @@ def _add_checkpoint(source: Path, folder: Path, state: Path) -> ModelFile:
     _place({placed: content}, folder)
     note(state, {placed: found})
     return ModelFile(name=source.stem, form="checkpoint", paths=(placed,))
+
+
+def _is_checkpoint(content: bytes) -> bool:
+    """The archive that torch.save writes; nothing of it is unpacked."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False
 
 
 def _place(contents: dict[Path, bytes], folder: Path) -> None:

@@ -437,8 +437,11 @@ def test_a_report_that_fails_leaves_nothing(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("no_devices")
-def test_doctor_tells_what_the_pose_model_is_computed_in(run: Run) -> None:
+def test_doctor_tells_what_the_pose_model_is_computed_in(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nothing where nothing was chosen; and a damaged entry spoils no page."""
+    monkeypatch.setenv("CROWDSTREAM_CACHE", str(tmp_path / "cache"))
     from crowdstream.vision.chosen import Choice, processor, remember
 
     write("config.toml", "")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -315,9 +317,30 @@ def test_mistakes_of_a_manifest_are_all_named(folder: Path) -> None:
 # --- a .pt, which runs when it is opened ----------------------------------------------------------
 
 
-def a_checkpoint(path: Path, content: bytes = b"a pickle") -> Path:
+def an_archive(pickle: bytes) -> bytes:
+    """As torch.save writes one; nobody here opens what is in it."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("net/data.pkl"), pickle)
+    return made.getvalue()
+
+
+PICKLE = an_archive(b"a pickle")
+
+
+def a_checkpoint(path: Path, content: bytes = PICKLE) -> Path:
     path.write_bytes(content)
     return path
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"a pickle of old", PICKLE[:40]])
+def test_what_is_no_checkpoint_is_not_added(
+    tmp_path: Path, folder: Path, state: Path, content: bytes
+) -> None:
+    """Its names are looked at, not what is in it."""
+    with pytest.raises((ConfigError, MediaError)):
+        add_model(a_checkpoint(tmp_path / "mine.pt", content), folder, state)
+    assert not (folder / "mine.pt").exists()
 
 
 def test_a_checkpoint_is_only_looked_for_when_that_is_asked(folder: Path, tmp_path: Path) -> None:
@@ -343,7 +366,7 @@ def test_a_checkpoint_that_is_merely_there_is_not_opened(folder: Path, state: Pa
     for _ in range(2):
         with pytest.raises(ConfigError) as caught:
             load_model(file, folder, state)
-        assert hashlib.sha256(b"a pickle").hexdigest() in str(caught.value)
+        assert hashlib.sha256(PICKLE).hexdigest() in str(caught.value)
         assert str(caught.value).endswith(f"run: crowdstream models add {path}")
     assert not state.exists()
 
@@ -357,11 +380,11 @@ def test_whoever_adds_a_checkpoint_vouches_for_its_bytes(
     assert (added.name, added.form) == ("mine", "checkpoint")
     for name in ("mine", str(source)):
         file = find_model(name, folder, pickles=True)
-        assert load_model(file, folder, state).model == b"a pickle"
+        assert load_model(file, folder, state).model == PICKLE
     flip_a_byte(source)
     with pytest.raises(ConfigError, match=f"has changed.*--accept {source}"):
         load_model(find_model(str(source), folder, pickles=True), folder, state)
-    a_checkpoint(tmp_path / "other.pt", b"another pickle")
+    a_checkpoint(tmp_path / "other.pt", an_archive(b"another pickle"))
     with pytest.raises(ConfigError, match="nobody has vouched"):
         load_model(find_model(str(tmp_path / "other.pt"), folder, pickles=True), folder, state)
 
@@ -381,19 +404,19 @@ def test_the_manifest_vouches_for_its_bytes_wherever_they_lie(
     tmp_path: Path, folder: Path, state: Path
 ) -> None:
     """And nothing else can be added under a name that it knows."""
-    found = hashlib.sha256(b"a pickle").hexdigest()
+    found = hashlib.sha256(PICKLE).hexdigest()
     (folder / "manifest.toml").write_text(
-        '[[weights]]\nname = "pose"\nfile = "pose.pt"\naddress = ""\nsize = 8\n'
+        f'[[weights]]\nname = "pose"\nfile = "pose.pt"\naddress = ""\nsize = {len(PICKLE)}\n'
         f'sha256 = "{found}"\nlicence = "MIT"\n'
     )
     copy = find_model(str(a_checkpoint(tmp_path / "copy.pt")), folder, pickles=True)
-    assert load_model(copy, folder, state).model == b"a pickle"
+    assert load_model(copy, folder, state).model == PICKLE
     a_checkpoint(folder / "pose.pt")
     known = find_model("pose", folder, pickles=True)
     assert load_model(known, folder, state).trust == "manifest"
     with pytest.raises(ConfigError, match=r"not the pose\.pt that models/manifest\.toml names"):
-        add_model(a_checkpoint(tmp_path / "pose.pt", b"another"), folder, state)
-    assert load_model(known, folder, state).model == b"a pickle"
+        add_model(a_checkpoint(tmp_path / "pose.pt", an_archive(b"another")), folder, state)
+    assert load_model(known, folder, state).model == PICKLE
 
 
 def test_checkpoints_are_listed_verified_and_accepted(folder: Path, state: Path) -> None:
