@@ -78,7 +78,8 @@ class EstimatePoseConfig(StageConfig):
     backend: Backend = Field(
         "auto",
         description="`openvino`, `onnx` (ONNX Runtime), or `ultralytics` for a .pt, which is a"
-        " pickle: it runs code that is in it. `auto` is OpenVINO, else ONNX Runtime.",
+        " pickle: it runs code that is in it, so `models add` it first. `auto` is OpenVINO, else"
+        " ONNX Runtime.",
     )
     min_score: float = Field(
         0.3, gt=0, lt=1, description="How sure the model must be that something is a person."

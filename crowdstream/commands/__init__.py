@@ -73,7 +73,8 @@ def the_model(name: str, config: Config) -> str:
     if name not in ("none", "auto"):
         from crowdstream.models import find_model
 
-        find_model(name, places_of(config).models)
+        pickles = config.stages.get("estimate_pose", {}).get("backend") == "ultralytics"
+        find_model(name, places_of(config).models, pickles=pickles)
     return name
 
 

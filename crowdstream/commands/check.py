@@ -14,7 +14,7 @@ from crowdstream.clock import SystemClock
 from crowdstream.commands import add_config, add_json, print_json, say, subcommand, the_path
 from crowdstream.config import Config, examine_config, places_of, with_learned
 from crowdstream.controls import Controls, controls_of
-from crowdstream.errors import ConfigError
+from crowdstream.errors import ConfigError, DeviceError, MediaError
 from crowdstream.learned import ANCHORS, FILE, STAGE
 from crowdstream.log import Mask
 from crowdstream.offload import Offload
@@ -159,7 +159,7 @@ def _models_not_there(config: Config) -> list[str]:
 
 def _not_there(plan: Plan, config: Config, recipe: Recipe) -> list[str]:
     """Folders and files that the settings name, and that are not there or hold nothing of use."""
-    from crowdstream.models import ModelMissing, find_model
+    from crowdstream.models import compare_model, find_model
     from crowdstream.music.library import TRACK_FILE
 
     mistakes = []
@@ -182,8 +182,11 @@ def _not_there(plan: Plan, config: Config, recipe: Recipe) -> list[str]:
                     )
             elif key == "model" and isinstance(value, str) and _is_path(value):
                 try:
-                    find_model(value, models)
-                except (ConfigError, ModelMissing) as error:
+                    pickles = getattr(planned.config, "backend", "") == "ultralytics"
+                    file = find_model(value, models, pickles=pickles)
+                    if pickles:
+                        compare_model(file, models, places_of(config).state)
+                except (ConfigError, DeviceError, MediaError) as error:
                     mistakes.append(f"{place}: model: {error}")
     return mistakes
 

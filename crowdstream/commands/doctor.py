@@ -24,6 +24,7 @@ from crowdstream.warm import prepare_caches, warm_kernels
 
 if TYPE_CHECKING:
     from crowdstream.models import ListedModel
+    from crowdstream.vision.chosen import Choice
 
 PACKAGES: Final = (
     "numpy", "numba", "opencv-python-headless", "openvino", "onnxruntime", "sounddevice",
@@ -69,6 +70,7 @@ def examine(config: Config, path: Path | None, wrong: tuple[str, ...]) -> dict[s
     from crowdstream.commands.devices import devices
     from crowdstream.log import Mask
     from crowdstream.models import list_models
+    from crowdstream.vision.chosen import chosen_here
 
     places = places_of(config)
     mistakes = [*wrong, *name_clashes()]
@@ -104,6 +106,7 @@ def examine(config: Config, path: Path | None, wrong: tuple[str, ...]) -> dict[s
             key: str(getattr(places, key).absolute()) for key in ("cache", "state", "models")
         },
         "models": models,
+        "pose_precision": [_chosen(choice) for choice in chosen_here(places.cache)],
         "devices": devices(),
         "running": _running(),
     }
@@ -140,6 +143,22 @@ def _model(model: ListedModel) -> str:
     if not model.present:
         return f"{model.name}: not here"
     return f"{model.name}: here, {model.form}, {model.size / 1e6:.1f} MB, {model.trust}"
+
+
+def _chosen(choice: Choice) -> str:
+    """What the pose model is computed in on this processor, and what that costs."""
+    width, height = choice.size
+    cores = f"{choice.threads} thread{'s' * (choice.threads != 1)}"
+    exactness = (
+        f"its joints {choice.pixels:.1f} px off and {100 * choice.lost:.0f} % of people lost beside"
+        f" {choice.reference}"
+        if choice.precision != "f32"
+        else f"the exact one ({choice.reference})"
+    )
+    return (
+        f"{choice.model}: {choice.precision}, {choice.milliseconds:.1f} ms a picture of"
+        f" {width}x{height} with {cores}, {exactness}; measured {choice.at}, {choice.engine}"
+    )
 
 
 def _version(package: str) -> str | None:
@@ -224,7 +243,8 @@ def _print(page: dict[str, Any]) -> None:
                     print(f"{space}- {item}")
 
     running = page.get("running")
-    lines({key: value for key, value in page.items() if key != "running"}, 0)
+    hidden = {"running"} | ({"pose_precision"} if not page["pose_precision"] else set())
+    lines({key: value for key, value in page.items() if key not in hidden}, 0)
     print("running: -" if running is None else "running:")
     for line in _told_of(running) if running is not None else []:
         print(f"  {line}")

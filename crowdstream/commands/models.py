@@ -42,7 +42,10 @@ def add(subcommands: Any) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     for name, what in (
         ("list", "what is known and what is there"),
-        ("add", "copy a ready .onnx or OpenVINO file into the models folder and note its hash"),
+        (
+            "add",
+            "copy a ready model, or a .pt that you trust, into the models folder and note its hash",
+        ),
         ("verify", "hash every model again"),
         ("pull", "fetch weights that the manifest knows, and check their hash"),
         ("export", "make OpenVINO or ONNX files of a .pt, with ultralytics"),
@@ -80,7 +83,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.json:
             print_json(asdict(added))
         else:
-            print(f'added {added.name}; use it with model = "{added.name}" in [estimate_pose]')
+            backend = ' and backend = "ultralytics"' if added.form == "checkpoint" else ""
+            use = f'model = "{added.name}"{backend} in [estimate_pose]'
+            print(f"added {added.name}; use it with {use}")
         return 0
     if arguments.action == "pull":
         return _pull(arguments, folder)
@@ -115,7 +120,7 @@ def _add_export(action: argparse.ArgumentParser) -> None:
     action.add_argument("--name", dest="new", metavar="NEW", help="what to call the model")
     action.add_argument(
         "--trust", action="store_true",
-        help="open a .pt that the manifest does not know; it can run any code",
+        help="open a .pt that nobody has vouched for, this once; it can run any code",
     )  # fmt: skip
 
 
@@ -173,7 +178,7 @@ def _export(arguments: argparse.Namespace, folder: Path, state: Path) -> int:
     check_export(arguments.format, arguments.precision, arguments.calibrate)
     if arguments.new is not None and not NAME.fullmatch(arguments.new):
         raise UsageError(f"--name {arguments.new!r}: letters, digits, dot, - and _ only")
-    checkpoint = take_checkpoint(arguments.name, folder, trusted=arguments.trust)
+    checkpoint = take_checkpoint(arguments.name, folder, state, trusted=arguments.trust)
     if arguments.trust:
         say(f"{checkpoint.name} is opened because you trust it: SHA-256 {checkpoint.sha256}")
     made = export_model(
@@ -192,7 +197,9 @@ def _state_of(model: ListedModel) -> str:
     if not model.present:
         use = f"for {model.purpose}; " if model.purpose else ""
         return f"not here; {use}{model.size / 1e6:.1f} MB, {model.licence}, from {model.path}"
-    return f"{model.form}, {model.size / 1e6:.1f} MB, {model.trust}, {model.path}"
+    unknown = model.form == "checkpoint" and model.trust == "new"
+    trust = "not opened: nobody has vouched for it" if unknown else model.trust
+    return f"{model.form}, {model.size / 1e6:.1f} MB, {trust}, {model.path}"
 
 
 def _verdict_of(verdict: Verdict) -> str:

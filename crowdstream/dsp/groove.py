@@ -6,6 +6,7 @@ one; what all do at the same moment counts half as much again, because chance do
 People go down on the beat, or twice a beat, or once in two: the votes for half a tempo, for the
 tempo and for twice the tempo are one vote, and the tempo is told within one octave.
 
+Then, at that tempo, everyone's phase is found (`phases.py`).
 Synchrony is the resultant R of the people's phases with the level of chance taken out, which is
 the root of the mean cosine between all pairs: sqrt((N R^2 - 1) / (N - 1)) (pairwise phase
 consistency: Vinck and others, NeuroImage 51, 2010). The root gives it the scale of R: of many
@@ -22,7 +23,8 @@ import numpy as np
 
 from crowdstream.dsp.bounce import ROWS, SLOTS, BounceRing, SpeedRing
 from crowdstream.dsp.follow import Follower
-from crowdstream.dsp.spectrum import Look, in_phase, peak
+from crowdstream.dsp.phases import Phases
+from crowdstream.dsp.spectrum import Look, peak
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,7 +109,7 @@ class GrooveMeter:
     def __init__(self) -> None:
         """Knows nothing yet; all memory it will ever use is taken here."""
         self._heights = BounceRing(_HERTZ)
-        self._pose = _Watched(ROWS)
+        self._pose = _Watched(ROWS, Phases(ROWS, SLOTS))
         self._speeds = SpeedRing(_HERTZ)
         self._motion = _Watched(1)
         self._trust = Follower(2.0, 2.0)
@@ -168,16 +170,19 @@ class GrooveMeter:
 class _Watched:
     """One eye's groove from look to look: a tempo that stays in its octave, and its beat."""
 
-    def __init__(self, bodies: int) -> None:
+    def __init__(self, bodies: int, phases: Phases | None = None) -> None:
+        """`phases` find the beat where bodies can be told apart; without there is no beat."""
         self._look = Look(bodies, SLOTS, _HERTZ.size)
+        self._phases = phases
         self._peak = np.zeros(4)
-        self._phases = np.zeros(5)
+        self._together = np.zeros(5)
         self.forget()
 
     def forget(self) -> None:
         """Know nothing."""
         self._due_at = -math.inf
         self._is_looking = False
+        self._is_finding_beat = False
         self._looked_at = -math.inf
         self._bpm = 0.0
         self._confidence = 0.0
@@ -189,11 +194,13 @@ class _Watched:
     def look(self, ring: BounceRing | SpeedRing, at: float, *, trust: float = 1.0) -> None:
         """Go on with a look, or begin one if it is time; each packet does a little."""
         if self._is_looking:
-            if self._look.is_done:
-                self._is_looking = False
-                self._take(at, trust)
-            else:
+            if not self._look.is_done:
                 self._look.go_on(ring)
+                return
+            self._is_looking = False
+            self._take(at, trust)
+        if self._is_finding_beat:
+            self._find_beat(ring)
         elif at >= self._due_at:
             self._due_at = at + LOOK_SECONDS - 1e-6
             if ring.slots.seconds < LEAST_SECONDS:
@@ -225,7 +232,9 @@ class _Watched:
                 self._phase = None
             self._confidence += 0.4 * (sure - self._confidence)
             self._bpm = bpm
-            self._find_beat()
+            if self._phases is not None:
+                self._phases.begin(self._look.window, bpm / 60.0)
+                self._is_finding_beat = True
         self._looked_at = at
         self._known = self._confidence >= (UNSURE if self._known else SURE)
 
@@ -260,29 +269,30 @@ class _Watched:
             bpm *= 0.5
         return bpm
 
-    def _find_beat(self) -> None:
+    def _find_beat(self, ring: BounceRing | SpeedRing) -> None:
         """Synchrony, and where in the beat everyone was in the middle of the window.
 
         In the middle, because there a tempo that is a little wrong turns no phase.
         """
-        look = self._look
-        place = int(np.argmin(np.abs(_LOGS - math.log(self._bpm))))
-        once, twice = _BPMS.size + place, 2 * _BPMS.size + place
-        in_phase(look.amplitudes, once, twice, look.noise, look.presence, look.scale, self._phases)
-        synchrony = float(self._phases[0])
+        if self._phases is None or self._phases.go_on(ring):
+            return
+        self._is_finding_beat = False
+        self._phases.together(self._together)
+        synchrony = float(self._together[0])
         self._synchrony = synchrony if math.isfinite(synchrony) else None
-        middle = look.window.origin + look.window.middle
+        window = self._look.window
+        middle = window.origin + window.middle
         expected = None if self._phase is None else self._phase_then(middle)
         if self._synchrony is not None and self._synchrony < _IN_PHASE:
             self._phase = None
             return
-        first, second = complex(*self._phases[1:3]), complex(*self._phases[3:5])
-        phase = (cmath.phase(first) / math.tau + _HERTZ[once] * look.window.middle) % 1.0
+        first, second = complex(*self._together[1:3]), complex(*self._together[3:5])
+        phase = (cmath.phase(first) / math.tau) % 1.0
         if abs(first) < 0.7 * abs(second):
             # They move twice a beat, and which of the two is the beat shows in what is left.
             if expected is not None:
                 phase = expected
-            half = (cmath.phase(second) / math.tau + _HERTZ[twice] * look.window.middle) / 2.0
+            half = cmath.phase(second) / math.tau / 2.0
             phase = (half + 0.5 * round(2.0 * (phase - half))) % 1.0
         self._phase, self._phase_at = float(phase), middle
 

@@ -36,48 +36,35 @@ WALKS: Final = 0.3
 STILL: Final = 0.002**2
 """Mean square of a height, in body lengths, of which one cannot say that it is movement."""
 
-_QUANTILE: Final = 0.3
-_TO_MEAN: Final = -1.0 / math.log(1.0 - _QUANTILE)
-# Of noise, whose powers are spread exponentially: what this quantile of them is of their mean.
-
 
 class Look:
     """One look at everyone's heights, in steps. Its arrays are taken once and used again."""
 
     def __init__(self, bodies: int, slots: int, frequencies: int) -> None:
         """For rings of so many rows and slots."""
-        self.presence = np.zeros(bodies)
-        """How much of the window each row was there; 0 where it tells nothing."""
-        self.noise = np.zeros(bodies)
-        """Power of a frequency at which a body does not move."""
-        self.amplitudes = np.zeros((bodies, 2 * frequencies), np.float32)
-        """Real parts, then imaginary parts, in body lengths; where presence is above 0."""
-        self.scale = np.zeros(bodies)
-        """1 over each row's own mean square."""
         self.window = Window(np.zeros(0, np.int64), np.zeros(0), np.zeros(0), 0.0, 0.0, 0.0)
         self._series = np.zeros(slots, np.float32)
         self._heights = np.zeros(slots)
         self._aside = np.zeros(slots)
         self._weights = np.zeros(slots)
-        self._powers = np.zeros(frequencies)
+        self._amplitudes = np.zeros(2 * frequencies, np.float32)
         self._each = np.zeros(frequencies)
         self._together = np.zeros(2 * frequencies)
         self._totals = np.zeros(2)
-        self._row = bodies
+        self._bodies = self._row = bodies
 
     @property
     def is_done(self) -> bool:
         """Everyone has been looked at."""
-        return self._row >= self.presence.size
+        return self._row >= self._bodies
 
     def begin(self, window: Window) -> None:
         """Look at these slots from the first row on."""
         self.window = window
-        self.presence[:] = 0.0
         self._each[:] = 0.0
         self._together[:] = 0.0
         self._totals[:] = 0.0
-        self._row = 0 if window.order.size >= LEAST_SLOTS else self.presence.size
+        self._row = 0 if window.order.size >= LEAST_SLOTS else self._bodies
 
     def go_on(self, ring: BounceRing | SpeedRing) -> None:
         """Look at some more bodies."""
@@ -86,8 +73,7 @@ class Look:
         self._row = _look(
             ring.sums, ring.seen_at, since, window.order, window.times, window.weights,
             ring.slots.turns, self._row, BODIES_A_PACKET, self._heights, self._aside,
-            self._weights, self._series, self._powers, self.amplitudes, self.presence, self.noise,
-            self.scale, self._each, self._together, self._totals,
+            self._weights, self._series, self._amplitudes, self._each, self._together, self._totals,
         )  # fmt: skip
 
     def shares(self, together: float) -> Floats:
@@ -136,10 +122,55 @@ def _transform(
 
 
 @njit(
+    "int64(float64[:,::1], int64[::1], float64[::1], float64[::1], float64[::1], float64[::1],"
+    " float64[::1])",
+    cache=True,
+    nogil=True,
+)
+def weigh(
+    sums: Floats,
+    order: NDArray[np.int64],
+    times: Floats,
+    window: Floats,
+    heights: Floats,
+    aside: Floats,
+    weights: Floats,
+) -> int:
+    """Heights of one row in each slot, and what they weigh; in how many slots it was seen.
+
+    Nothing weighs where the row was not seen, nor while it crosses the floor: who does that does
+    not dance meanwhile.
+    """
+    slots = order.shape[0]
+    present = 0
+    for k in range(slots):
+        n = sums[order[k], 2]
+        weights[k] = 0.0
+        if n > 0.0:
+            heights[k] = sums[order[k], 1] / n
+            aside[k] = sums[order[k], 0] / n
+            weights[k] = window[k]
+            present += 1
+    early, late, ahead = 0, 0, 0
+    for k in range(slots):
+        if sums[order[k], 2] == 0.0:
+            continue
+        while times[k] - times[early] > 1.0 or sums[order[early], 2] == 0.0:
+            early += 1
+        while ahead < slots and times[ahead] - times[k] <= 1.0:
+            if sums[order[ahead], 2] > 0.0:
+                late = ahead
+            ahead += 1
+        seconds = times[late] - times[early]
+        if seconds > 0.5 and abs(aside[late] - aside[early]) > WALKS * max(1.0, seconds):
+            weights[k] = 0.0
+    return present
+
+
+@njit(
     "int64(float64[:,:,::1], float64[::1], float64, int64[::1], float64[::1], float64[::1],"
     " float32[:,::1], int64, int64, float64[::1], float64[::1], float64[::1], float32[::1],"
-    " float64[::1], float32[:,::1], float64[::1], float64[::1], float64[::1], float64[::1],"
-    " float64[::1], float64[::1])",
+    " float32[::1], float64[::1], float64[::1], float64[::1])",
     cache=True,
     nogil=True,
 )
@@ -157,18 +188,14 @@ def _look(
     aside: Floats,
     weights: Floats,
     series: NDArray[np.float32],
-    powers: Floats,
     amplitudes: NDArray[np.float32],
-    presence: Floats,
-    noise: Floats,
-    scale: Floats,
     each: Floats,
     together: Floats,
     totals: Floats,
 ) -> int:
     """Look at up to so many bodies from a row on; the row to go on from."""
     slots = order.shape[0]
-    count = powers.shape[0]
+    count = each.shape[0]
     total = window.sum()
     looked = 0
     while row < sums.shape[0] and looked < bodies:
@@ -176,32 +203,10 @@ def _look(
             row += 1
             continue
         looked += 1
-        present = 0
-        for k in range(slots):
-            n = sums[row, order[k], 2]
-            weights[k] = 0.0
-            if n > 0.0:
-                heights[k] = sums[row, order[k], 1] / n
-                aside[k] = sums[row, order[k], 0] / n
-                weights[k] = window[k]
-                present += 1
+        present = weigh(sums[row], order, times, window, heights, aside, weights)
         if present < LEAST_SLOTS:
             row += 1
             continue
-        # Who crosses the floor does not dance meanwhile.
-        early, late, ahead = 0, 0, 0
-        for k in range(slots):
-            if sums[row, order[k], 2] == 0.0:
-                continue
-            while times[k] - times[early] > 1.0 or sums[row, order[early], 2] == 0.0:
-                early += 1
-            while ahead < slots and times[ahead] - times[k] <= 1.0:
-                if sums[row, order[ahead], 2] > 0.0:
-                    late = ahead
-                ahead += 1
-            seconds = times[late] - times[early]
-            if seconds > 0.5 and abs(aside[late] - aside[early]) > WALKS * max(1.0, seconds):
-                weights[k] = 0.0
         weight = 0.0
         t = 0.0
         for k in range(slots):
@@ -229,18 +234,14 @@ def _look(
                 # So that a sine of amplitude A has a transform of size A.
                 series[k] = weights[k] * value * 2.0 / weight
         there = weight / total
-        presence[row] = there
-        scale[row] = 1.0 / (square / weight + STILL)
-        _transform(series[:slots], order, turns, amplitudes[row])
-        root = math.sqrt(0.5 * there * scale[row])
+        own = 0.5 * there / (square / weight + STILL)
+        _transform(series[:slots], order, turns, amplitudes)
+        root = math.sqrt(own)
         for k in range(count):
-            real, imaginary = amplitudes[row, k], amplitudes[row, count + k]
-            powers[k] = real * real + imaginary * imaginary
-            each[k] += 0.5 * there * scale[row] * powers[k]
+            real, imaginary = amplitudes[k], amplitudes[count + k]
+            each[k] += own * (real * real + imaginary * imaginary)
             together[k] += root * real
             together[count + k] += root * imaginary
-        place = int(_QUANTILE * count)
-        noise[row] = np.partition(powers, place)[place] * _TO_MEAN
         totals[0] += there
         totals[1] += math.sqrt(there)
         row += 1
@@ -278,74 +279,3 @@ def peak(votes: Floats, logs: Floats, rival: float, out: Floats) -> int:
     out[2] = other
     out[3] = np.median(votes)
     return top
-
-
-@njit(
-    "void(float32[:,::1], int64, int64, float64[::1], float64[::1], float64[::1], float64[::1])",
-    cache=True,
-    nogil=True,
-)
-def in_phase(
-    amplitudes: NDArray[np.float32],
-    once: int,
-    twice: int,
-    noise: Floats,
-    presence: Floats,
-    scale: Floats,
-    out: Floats,
-) -> None:
-    """How much everyone moves in phase, from columns `once` and `twice` of a look's amplitudes.
-
-    A phase that noise has turned by chance draws the mean cosine of a pair towards 0 by a known
-    factor, which is taken out; who is mostly noise counts little. Of phases that are spread
-    normally with the resultant R once a beat, the resultant twice a beat is R^4: so those who
-    move twice a beat tell of the beat as well.
-
-    Fills `out` with synchrony (NaN where fewer than two people can be compared), then the sum of
-    everyone's movement, each as one: real and imaginary part once a beat, and twice.
-    """
-    half = amplitudes.shape[1] // 2
-    mean, weight = 0.0, 0.0
-    for number in range(2):
-        column = once if number == 0 else twice
-        real, imaginary = 0.0, 0.0
-        x, y, sures, own, own_sure = 0.0, 0.0, 0.0, 0.0, 0.0
-        people = 0
-        for row in range(presence.shape[0]):
-            if presence[row] <= 0.0:
-                continue
-            a, b = float(amplitudes[row, column]), float(amplitudes[row, half + column])
-            root = presence[row] * math.sqrt(scale[row])
-            real += root * a
-            imaginary += root * b
-            square = a * a + b * b
-            clean = max(0.0, square - noise[row])
-            c = float(amplitudes[row, twice if number == 0 else once])
-            d = float(amplitudes[row, half + (twice if number == 0 else once)])
-            total = clean + max(0.0, c * c + d * d - noise[row])
-            if clean <= 0.0 or total <= 0.0:
-                continue
-            ratio = clean / max(noise[row], 1e-12)
-            sure = math.sqrt(ratio / (ratio + 0.7))
-            counts = presence[row] * sure * clean / total
-            people += counts > 0.05
-            size = math.sqrt(square)
-            x += counts * a / size
-            y += counts * b / size
-            sures += counts * sure
-            own += counts * counts
-            own_sure += counts * counts * sure * sure
-        out[1 + 2 * number] = real
-        out[2 + 2 * number] = imaginary
-        pairs = sures * sures - own_sure
-        if people < 2 or pairs <= 1e-6:
-            continue
-        cosine = (x * x + y * y - own) / pairs
-        resultant = math.sqrt(min(1.0, max(0.0, cosine)))
-        if number == 1:
-            # Where it is small, its fourth root is mostly chance.
-            pairs *= 0.25 * resultant
-            resultant = resultant**0.25
-        mean += pairs * resultant
-        weight += pairs
-    out[0] = mean / weight if weight > 0.0 else np.nan

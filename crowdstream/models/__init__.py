@@ -1,7 +1,8 @@
 """Weights by name or by path, and never a byte of them that was not hashed.
 
 `models/manifest.toml` names weights that are known, with their SHA-256. Any other file is noted
-with its own hash when it is added or first used, in `noted.toml` in the state folder. `load_model`
+with its own hash when it is added or first used, in `noted.toml` in the state folder; a .pt, which
+runs code when it is opened, only when it is added. `load_model`
 reads a file once, compares, and hands over the very bytes that it compared: what an engine
 parses cannot have been exchanged in between.
 """
@@ -21,7 +22,7 @@ from crowdstream.models.kinds import (
     Trust,
     Verdict,
 )
-from crowdstream.models.load import MAX_BYTES, load_model
+from crowdstream.models.load import MAX_BYTES, compare_model, load_model
 from crowdstream.models.take import Checkpoint, Weights, take_checkpoint, take_weights
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "Verdict",
     "Weights",
     "add_model",
+    "compare_model",
     "find_model",
     "forms_of",
     "list_models",

@@ -54,19 +54,15 @@ def read_manifest(folder: Path) -> list[KnownWeights]:
 def find_model(name_or_path: str, folder: Path, *, pickles: bool = False) -> ModelFile:
     """Look for a model by name in the models folder, or by path; `auto` takes the first of AUTO.
 
-    A path is what has a slash or ends in .onnx or .xml. With `pickles` a .pt by its path is one
-    too. Reads nothing of the files. Raises ModelMissing if it is not there, ConfigError if it is
+    A path is what has a slash or ends in .onnx or .xml. With `pickles` only a .pt is looked for.
+    Reads nothing of the files. Raises ModelMissing if it is not there, ConfigError if it is
     there and of a kind we do not load.
     """
+    if pickles:
+        return _find_checkpoint(name_or_path, folder)
     if name_or_path == "auto":
         return _find_first(folder)
     path = Path(name_or_path).expanduser()
-    if pickles and path.suffix == ".pt":
-        if not path.exists():
-            raise ModelMissing(f"no model at {path}: check the path")
-        return ModelFile(
-            name=name_or_path, form="checkpoint", paths=(path.parent.resolve() / path.name,)
-        )
     refuse_pickle(path)
     if "/" in name_or_path or path.suffix in (".onnx", ".xml"):
         # A bare file name is looked for in the working directory, then in the models folder.
@@ -102,6 +98,32 @@ def _find_first(folder: Path) -> ModelFile:
         f"no pose model in {folder}: put {AUTO[0]}.onnx or {AUTO[0]}_openvino_model there, or run:"
         " crowdstream models add FILE"
     )
+
+
+def _find_checkpoint(name_or_path: str, folder: Path) -> ModelFile:
+    path = Path(name_or_path).expanduser()
+    if path.suffix == ".pt":
+        places = [path] if "/" in name_or_path else [path, folder / path]
+    elif "/" in name_or_path or path.suffix in (".onnx", ".xml"):
+        raise ConfigError(
+            f'{path} is no .pt, and backend = "ultralytics" opens nothing else: give a .pt, or'
+            " leave backend out"
+        )
+    else:
+        names = AUTO if name_or_path == "auto" else (name_or_path,)
+        places = [folder / f"{name}.pt" for name in names if NAME.fullmatch(name)]
+    for place in places:
+        if place.exists():
+            return checkpoint_at(name_or_path, place)
+    raise ModelMissing(
+        f"no {' or '.join(map(str, places)) or repr(name_or_path)}: check the path, or run:"
+        " crowdstream models add FILE.pt"
+    )
+
+
+def checkpoint_at(name: str, path: Path) -> ModelFile:
+    """The .pt in this file; reads nothing of it."""
+    return ModelFile(name=name, form="checkpoint", paths=(path.parent.resolve() / path.name,))
 
 
 def forms_of(file: ModelFile) -> Forms:
@@ -189,6 +211,9 @@ def models_in(folder: Path) -> Iterator[ModelFile]:
     if not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):
+        if path.suffix == ".pt":
+            yield checkpoint_at(path.stem, path)
+            continue
         if path.is_dir() and path.name.endswith("_openvino_model"):
             name = path.name.removesuffix("_openvino_model")
         elif path.suffix in (".onnx", ".xml"):

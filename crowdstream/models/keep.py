@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import zipfile
 from pathlib import Path
 from typing import Literal
 
 from crowdstream.errors import ConfigError, DeviceError
-from crowdstream.models.find import NAME, by_path, find_model, models_in, read_manifest
+from crowdstream.models.find import NAME, by_name, by_path, find_model, models_in, read_manifest
 from crowdstream.models.kinds import ListedModel, ModelFile, Verdict
 from crowdstream.models.load import expected_hashes, read_bytes
 from crowdstream.models.notes import note, read_notes, write_whole
@@ -20,6 +22,8 @@ def list_models(folder: Path, state: Path) -> list[ListedModel]:
     listed = []
     for file in models_in(folder):
         expected, trust = expected_hashes(file, folder, notes)
+        if file.form == "checkpoint" and trust == "manifest":
+            continue  # told below, with its licence
         listed.append(
             ListedModel(
                 name=file.name,
@@ -53,10 +57,12 @@ def list_models(folder: Path, state: Path) -> list[ListedModel]:
 def add_model(source: Path, folder: Path, state: Path) -> ModelFile:
     """Copy a model into the models folder and note its hash. Returns where it is now.
 
-    `source` is an .onnx, an OpenVINO .xml or its folder. What had the name before is replaced
-    only when the copy is whole. Raises as find_model, and MediaError for an ONNX file that is no
-    pose model.
+    `source` is an .onnx, an OpenVINO .xml or its folder, or a .pt: whoever adds one vouches for
+    its bytes. What had the name before is replaced only when the copy is whole. Raises as
+    find_model, and MediaError for an ONNX file that is no pose model.
     """
+    if source.suffix == ".pt":
+        return _add_checkpoint(source.expanduser(), folder, state)
     file = by_path(source.name, source.expanduser())
     contents = [read_bytes(path) for path in file.paths]
     name = file.paths[0].stem
@@ -73,19 +79,58 @@ def add_model(source: Path, folder: Path, state: Path) -> ModelFile:
         folder_of_model = folder / parent
     if not NAME.fullmatch(name):
         raise ConfigError(f"{name!r} cannot be a model's name: letters, digits, dot, - and _ only")
+    placed = tuple(folder_of_model.resolve() / path.name for path in file.paths)
+    # The .bin first: who finds the .xml finds both.
+    _place(dict(reversed(list(zip(placed, contents, strict=True)))), folder)
+    hashes = (hashlib.sha256(content).hexdigest() for content in contents)
+    note(state, dict(zip(placed, hashes, strict=True)))
+    return ModelFile(name=name, form=file.form, paths=placed)
+
+
+def _add_checkpoint(source: Path, folder: Path, state: Path) -> ModelFile:
+    """Only whether it is a checkpoint is looked at, by names: to look into a .pt is to run it."""
+    content = read_bytes(source)
+    if not _is_checkpoint(content):
+        raise ConfigError(
+            f"{source} is no checkpoint of torch: it must be an archive with a data.pkl in it, as"
+            " torch.save writes it; copy it again"
+        )
+    found = hashlib.sha256(content).hexdigest()
+    placed = folder.resolve() / source.name
+    if not NAME.fullmatch(source.stem):
+        raise ConfigError(
+            f"{source.stem!r} cannot be a model's name: letters, digits, dot, - and _ only"
+        )
+    known = {weights.file: weights.sha256 for weights in read_manifest(folder)}
+    if known.get(source.name, found) != found:
+        raise ConfigError(
+            f"{source} is not the {source.name} that models/manifest.toml names: give it another"
+            " name, or run: crowdstream models pull"
+        )
+    _place({placed: content}, folder)
+    note(state, {placed: found})
+    return ModelFile(name=source.stem, form="checkpoint", paths=(placed,))
+
+
+def _is_checkpoint(content: bytes) -> bool:
+    """The archive that torch.save writes; nothing of it is unpacked."""
     try:
-        folder_of_model.mkdir(parents=True, exist_ok=True)
-        placed = tuple(folder_of_model.resolve() / path.name for path in file.paths)
-        # The .bin first: who finds the .xml finds both.
-        for path, content in reversed(list(zip(placed, contents, strict=True))):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return False
+
+
+def _place(contents: dict[Path, bytes], folder: Path) -> None:
+    """Write files into the models folder, in their order."""
+    try:
+        for path, content in contents.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, content)
     except OSError as error:
         raise ConfigError(
             f"{folder}: cannot write there ({error.strerror}): name another models folder"
         ) from error
-    hashes = (hashlib.sha256(content).hexdigest() for content in contents)
-    note(state, dict(zip(placed, hashes, strict=True)))
-    return ModelFile(name=name, form=file.form, paths=placed)
 
 
 def verify_models(folder: Path, state: Path, accept: str | None = None) -> list[Verdict]:
@@ -96,7 +141,8 @@ def verify_models(folder: Path, state: Path, accept: str | None = None) -> list[
     """
     accepted: set[str] = set()
     if accept is not None:
-        file = find_model(accept, folder)
+        only_checkpoint = by_name(accept, folder) is None and (folder / f"{accept}.pt").exists()
+        file = find_model(accept, folder, pickles=accept.endswith(".pt") or only_checkpoint)
         hashes = {path: hashlib.sha256(read_bytes(path)).hexdigest() for path in file.paths}
         note(state, hashes)
         accepted = {str(path) for path in file.paths}

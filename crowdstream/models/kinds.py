@@ -45,6 +45,14 @@ class ModelFile:
     paths: tuple[Path, ...]
     """Absolute: the .onnx, the .xml and the .bin, or the .pt."""
 
+    @property
+    def described(self) -> str:
+        """Its file and format, where one form is told from another."""
+        path = self.paths[0]
+        if self.form == "openvino":
+            return f"{path.parent.name}/{path.name} (OpenVINO)"
+        return f"{path.name} ({'ONNX' if self.form == 'onnx' else 'checkpoint'})"
+
 
 class Forms(NamedTuple):
     """One network in two forms, where they are on this machine."""

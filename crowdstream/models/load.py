@@ -22,17 +22,26 @@ def load_model(file: ModelFile, folder: Path, state: Path) -> LoadedModel:
     """Read a model, compare its hashes, and return the bytes that were compared.
 
     `folder` is that of the manifest, `state` that of the notes; a file seen for the first time is
-    noted. Raises ConfigError naming both hashes if one has changed, MediaError if a file cannot be
-    a model.
+    noted, unless it is a .pt: for that somebody must have vouched. Raises ConfigError naming both
+    hashes if one has changed, and where nobody has vouched; MediaError if a file cannot be a model.
     """
+    loaded = compare_model(file, folder, state)
+    if loaded.trust == "new":
+        note(state, dict(zip(file.paths, loaded.sha256, strict=True)))
+    return loaded
+
+
+def compare_model(file: ModelFile, folder: Path, state: Path) -> LoadedModel:
+    """As `load_model`, but nothing is noted: for whoever only asks whether it would be loaded."""
     contents = [read_bytes(path) for path in file.paths]
     hashes = tuple(hashlib.sha256(content).hexdigest() for content in contents)
-    expected, trust = expected_hashes(file, folder, read_notes(state))
+    notes = read_notes(state)
+    expected, trust = expected_hashes(file, folder, notes)
     for path, found, wanted in zip(file.paths, hashes, expected, strict=True):
         if wanted and wanted != found:
-            raise ConfigError(_changed(file.name, path, wanted, found, trust))
-    if trust == "new":
-        note(state, dict(zip(file.paths, hashes, strict=True)))
+            raise ConfigError(_changed(file, path, wanted, found, trust))
+    if trust == "new" and file.form == "checkpoint":
+        refuse_unknown(file.paths[0], hashes[0], folder, notes)
     return LoadedModel(
         name=file.name,
         form=file.form,
@@ -43,10 +52,27 @@ def load_model(file: ModelFile, folder: Path, state: Path) -> LoadedModel:
     )
 
 
-def _changed(name: str, path: Path, wanted: str, found: str, trust: Trust) -> str:
+def refuse_unknown(path: Path, found: str, folder: Path, notes: dict[str, str]) -> None:
+    """Raises ConfigError if nobody has vouched for a .pt with these bytes: opening it runs it.
+
+    Who vouches is the manifest, or whoever added a .pt of the same bytes: then it was noted.
+    """
+    known = {weights.sha256 for weights in read_manifest(folder)}
+    # Of other files any bytes are noted at first use: that is no word for running them.
+    known |= {noted for place, noted in notes.items() if place.endswith(".pt")}
+    if found not in known:
+        raise ConfigError(
+            f"{path} is not opened, for a .pt can run any code and nobody has vouched for this one"
+            f" (SHA-256 {found}): if you trust whoever made it, run: crowdstream models add"
+            f" {shlex.quote(str(path))}"
+        )
+
+
+def _changed(file: ModelFile, path: Path, wanted: str, found: str, trust: Trust) -> str:
     sentence = f"{path} has changed: expected SHA-256 {wanted[:12]}…, found {found[:12]}…"
     if trust == "manifest":
         return f"{sentence}; it is not the file that models/manifest.toml names: get it again"
+    name = str(path) if file.form == "checkpoint" else file.name
     accept = f"crowdstream models verify --accept {shlex.quote(name)}"
     return f"{sentence}; copy it again, or if you changed it yourself run: {accept}"
 

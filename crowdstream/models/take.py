@@ -9,7 +9,7 @@ from typing import NamedTuple
 from crowdstream.errors import ConfigError
 from crowdstream.models.find import read_manifest
 from crowdstream.models.kinds import ModelMissing
-from crowdstream.models.load import read_bytes
+from crowdstream.models.load import read_bytes, refuse_unknown
 from crowdstream.models.notes import note, read_notes
 
 
@@ -21,10 +21,11 @@ class Checkpoint(NamedTuple):
     sha256: str
 
 
-def take_checkpoint(name_or_path: str, folder: Path, *, trusted: bool) -> Checkpoint:
+def take_checkpoint(name_or_path: str, folder: Path, state: Path, *, trusted: bool) -> Checkpoint:
     """Read a .pt by the name of known weights, or by its path, and see that it may be opened.
 
-    To open a .pt is to run it: its SHA-256 must be one of the manifest's, or it is `trusted`.
+    To open a .pt is to run it: its SHA-256 must be one of the manifest's, or noted when it was
+    added, or it is `trusted`.
 
     Raises:
         ModelMissing: it is not there.
@@ -44,11 +45,8 @@ def take_checkpoint(name_or_path: str, folder: Path, *, trusted: bool) -> Checkp
         raise ModelMissing(f"no {path.name} in {path.parent}{pull}")
     content = read_bytes(path)
     found = hashlib.sha256(content).hexdigest()
-    if not trusted and all(weights.sha256 != found for weights in known):
-        raise ConfigError(
-            f"{path} is not opened, for a .pt can run any code and models/manifest.toml does not"
-            f" know this one (SHA-256 {found}): if you trust whoever made it, add --trust"
-        )
+    if not trusted:
+        refuse_unknown(path, found, folder, read_notes(state))
     return Checkpoint(path.stem, content, found)
 
 

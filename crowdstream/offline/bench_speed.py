@@ -18,8 +18,10 @@ import numpy as np
 from crowdstream.errors import CrowdstreamError
 from crowdstream.models import find_model, load_model
 from crowdstream.offline.bench import Row, Say, row
+from crowdstream.vision import torchvision_stand_in
 from crowdstream.vision.identity import Identities
 from crowdstream.vision.model import open_model
+from crowdstream.vision.ultralytics import KEEPS_TO_ITSELF
 
 GOALS: Final = {1: 3.4, 2: 5.2}
 """So many times the rival's pictures a second, by our threads."""
@@ -37,8 +39,9 @@ class Contender:
         # A file, not a pipe: nobody reads it before the end, and it must not fill up.
         self._words = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed with the process
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, text=True
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, text=True,
+            env=os.environ | KEEPS_TO_ITSELF,
+        )  # fmt: skip
         try:
             self.facts = self._hear()
             """What it says of itself."""
@@ -163,38 +166,20 @@ def _rival(checkpoint: Path, pictures: Path, say: Say) -> Contender | None:
     if not checkpoint.exists():
         say(f"no rival: there is no {checkpoint}")
         return None
+    stand_in = str(torchvision_stand_in.__file__)
     python = os.environ.get("CROWDSTREAM_RIVAL_PYTHON", sys.executable)
     try:
-        return Contender([python, "-c", _TRACK, str(checkpoint), str(pictures)])
+        return Contender([python, "-c", _TRACK, str(checkpoint), str(pictures), stand_in])
     except (CrowdstreamError, OSError) as error:
         say(f"no rival: {error}")
         return None
 
 
 _TRACK: Final = """
-import json, sys, time
+import json, runpy, sys, time
 import numpy as np
 import torch
-nms = "torchvision's compiled nms"
-try:
-    import torchvision
-except Exception:
-    # This torchvision was built for another torch: its compiled part cannot load. The rival's own
-    # nms in torch stands in, under the name that torchvision looks for.
-    for name in [n for n in sys.modules if n.split(".")[0] == "torchvision"]:
-        del sys.modules[name]
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for schema in ("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-                   "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"):
-        try:
-            library.define(schema)
-        except RuntimeError:
-            pass
-    from ultralytics.utils.nms import TorchNMS
-    library.impl("nms", lambda boxes, scores, iou: TorchNMS.nms(boxes, scores, iou), "CPU")
-    import torchvision
-    torchvision.extension._has_ops = lambda: True
-    nms = "ultralytics' TorchNMS standing in for torchvision's, which cannot load here"
+nms = runpy.run_path(sys.argv[3])["let_torchvision_load"]()
 import ultralytics
 from ultralytics import YOLO
 clips = np.load(sys.argv[2], mmap_mode="r")

@@ -9,22 +9,19 @@ network three times leaves its memory full of holes.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import importlib.util
-import json
-import os
-import platform
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 from crowdstream.errors import CrowdstreamError
 from crowdstream.models import Forms, ModelFile, forms_of, load_model
+from crowdstream.vision.chosen import Choice, Computed, WhichFile, processor, remember, remembered
 from crowdstream.worker import Worker
 
 if TYPE_CHECKING:
@@ -54,25 +51,14 @@ MEASURED_WITHIN_SECONDS: Final = 45.0
 LOOKS: Final = 6
 """Timed runs of each form."""
 
-KEPT: Final = 32
-"""Choices that are remembered; the oldest go."""
-
-VERSION: Final = 1
-"""Of the measurement: choices of another are not used."""
-
 NICE: Final = 10
-
-_FLAGS: Final = frozenset(
-    ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp")
-)
-# What decides how fast few bits are; two processors of one name may differ in it.
 
 
 class Measured(NamedTuple):
     """One form of the network, on this processor."""
 
-    file: Literal["int8", "floating"]
-    precision: str
+    file: WhichFile
+    precision: Computed
     milliseconds: float
     """Of one look, median."""
 
@@ -89,23 +75,14 @@ class Measured(NamedTuple):
         return f"{told}, {self.pixels:.1f} px and {100 * self.lost:.0f} % of people off"
 
 
-class Choice(NamedTuple):
-    """What to use, and why."""
-
-    file: Literal["int8", "floating"]
-    precision: str
-    why: str
-
-
-def best_of(measured: list[Measured]) -> Choice | None:
+def best_of(measured: list[Measured]) -> Measured | None:
     """The fastest form that is true; of those about as fast, the most exact. None of nothing."""
     true = [each for each in measured if each.pixels <= MOST_PIXELS and each.lost <= MOST_LOST]
     if not true:
         return None
     quickest = min(each.milliseconds for each in true)
     near = [each for each in true if each.milliseconds <= AS_FAST * quickest]
-    best = min(near, key=lambda each: (each.lost, each.pixels, each.milliseconds))
-    return Choice(best.file, best.precision, "; ".join(map(str, measured)))
+    return min(near, key=lambda each: (each.lost, each.pixels, each.milliseconds))
 
 
 async def choose_form(
@@ -150,9 +127,17 @@ async def choose_form(
             return file, "auto", "not measured"
         finally:
             await worker.stop()
-        choice = best_of([Measured(*each) for each in facts["measured"]])
-        if choice is None:
+        measured = [Measured(*each) for each in facts["measured"]]
+        best = best_of(measured)
+        if best is None:
             return file, "auto", "its rounding cannot be taken out: nothing to compare with"
+        choice = Choice(
+            model=file.name, file=best.file, precision=best.precision,
+            milliseconds=best.milliseconds, pixels=best.pixels, lost=best.lost,
+            why=f"{'; '.join(map(str, measured))}; beside {facts['reference']}",
+            reference=facts["reference"], processor=processor(), engine=_engine(),
+            threads=threads, size=size, at=context.clock.local_time().isoformat(timespec="minutes"),
+        )  # fmt: skip
         await context.offload(remember, places.cache, key, choice)
     chosen = forms.int8 if choice.file == "int8" else forms.floating
     return chosen or file, choice.precision, choice.why
@@ -163,47 +148,6 @@ def can_choose() -> bool:
     return importlib.util.find_spec("openvino") is not None
 
 
-# --- what is remembered ------------------------------------------------------------------------
-
-
-def remembered(cache: Path, key: str) -> Choice | None:
-    """The choice of this key; None if there is none, or the file is of no use."""
-    choices = _read(cache / "precision.json")
-    try:
-        return Choice(**choices[key])
-    except (KeyError, TypeError):
-        return None
-
-
-def remember(cache: Path, key: str, choice: Choice) -> None:
-    """Keep it for the next start; a cache that cannot be written costs the next start its time."""
-    path = cache / "precision.json"
-    choices = _read(path)
-    choices.pop(key, None)
-    choices[key] = choice._asdict()
-    newest = dict(list(choices.items())[-KEPT:])
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with contextlib.suppress(OSError):
-        cache.mkdir(parents=True, exist_ok=True)
-        try:
-            with part.open("w", encoding="utf-8") as file:
-                json.dump({"version": VERSION, "choices": newest}, file, indent=1)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text("utf-8"))
-        choices = found["choices"] if found["version"] == VERSION else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return dict(choices) if isinstance(choices, dict) else {}
-
-
 def _key(forms: Forms, threads: int, size: tuple[int, int]) -> str:
     """What a choice depends on: the very bytes, engine, processor, threads, and picture size."""
     digest = hashlib.sha256()
@@ -211,23 +155,12 @@ def _key(forms: Forms, threads: int, size: tuple[int, int]) -> str:
         for path in file.paths if file is not None else ():
             digest.update(hashlib.sha256(path.read_bytes()).digest())
         digest.update(b"|")
-    engine = importlib.metadata.version("openvino")
-    digest.update(f"{engine}|{processor()}|{threads}|{size}".encode())
+    digest.update(f"{_engine()}|{processor()}|{threads}|{size}".encode())
     return digest.hexdigest()
 
 
-def processor() -> str:
-    """Name of the processor, and what of its abilities matters here."""
-    name, flags = platform.machine(), ""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            word, _, value = line.partition(":")
-            if word.strip() == "model name":
-                name = value.strip()
-            elif word.strip() in ("flags", "Features"):
-                flags = " ".join(sorted(_FLAGS & set(value.split())))
-                break
-    return f"{name} ({flags})"
+def _engine() -> str:
+    return f"OpenVINO {importlib.metadata.version('openvino')}"
 
 
 # --- in the child ------------------------------------------------------------------------------
@@ -237,19 +170,19 @@ def measure_forms(child: ChildSide) -> None:
     """Open each form, compare it with the exact one, and tell; then there is nothing to do."""
     import cv2
 
-    from crowdstream.vision.drift import drift_of
+    from crowdstream.vision.drift import drift_of, reference_of
     from crowdstream.vision.openvino import OpenVinoPose
 
     cv2.setNumThreads(1)
     wanted: dict[str, Any] = child.arguments
-    loaded = {
-        which: load_model(
-            ModelFile(name=each["name"], form=each["form"], paths=tuple(map(Path, each["paths"]))),
-            Path(wanted["models"]),
-            Path(wanted["state"]),
+    files = {
+        which: ModelFile(
+            name=each["name"], form=each["form"], paths=tuple(map(Path, each["paths"]))
         )
         for which, each in wanted["forms"].items()
     }
+    models, state = Path(wanted["models"]), Path(wanted["state"])
+    loaded = {which: load_model(file, models, state) for which, file in files.items()}
     width, height = wanted["size"]
     pictures = test_pictures(width, height)
 
@@ -262,8 +195,9 @@ def measure_forms(child: ChildSide) -> None:
     base = "floating" if "floating" in loaded else "int8"
     exact = opened(base, "f32")
     forms = [(base, exact.computing_in(precision)) for precision in exact.precisions]
+    reference = reference_of(files[base], exact.facts)
     if exact.precision != "f32":
-        child.ready({"measured": []})
+        child.ready({"measured": [], "reference": reference})
         return
     if "int8" in loaded and (rounded := opened("int8", "int8")).precision == "int8":
         forms.append(("int8", rounded))
@@ -282,7 +216,7 @@ def measure_forms(child: ChildSide) -> None:
             times.append((perf_counter() - began) * 1e3)
         measured.append([which, model.precision, median(times), drift.pixels, drift.lost])
         model.close()
-    child.ready({"measured": measured})
+    child.ready({"measured": measured, "reference": reference})
 
 
 def test_pictures(width: int, height: int) -> list[NDArray[np.uint8]]:

@@ -167,7 +167,7 @@ def detections_of(columns: NDArray[np.float32], letterbox: Letterbox) -> Detecti
     boxes = np.ascontiguousarray(boxes[kept])
     keypoints = np.ascontiguousarray(columns[5:, kept].T).reshape(-1, 17, 3)
     np.clip(keypoints[:, :, 2], 0.0, 1.0, out=keypoints[:, :, 2])
-    once = _not_twice(boxes, keypoints)
+    once = not_twice(boxes, keypoints)
     boxes, keypoints, kept = boxes[once], keypoints[once], kept[once]
     letterbox.to_heights(boxes[:, 0::2], boxes[:, 1::2])
     letterbox.to_heights(keypoints[:, :, 0], keypoints[:, :, 1])
@@ -239,8 +239,11 @@ def _same_person(some: NDArray[np.float32], others: NDArray[np.float32]) -> NDAr
     return same
 
 
-def _not_twice(boxes: NDArray[np.float32], keypoints: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """False for whoever has the pose of somebody before them: surest first, any unit."""
+def not_twice(boxes: NDArray[np.float32], keypoints: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """False for whoever has the pose of somebody before them: surest first, any unit.
+
+    `boxes` has the shape (people, 4), `keypoints` (people, 17, 3). Returns shape (people,).
+    """
     middles = 0.5 * (boxes[:, :2] + boxes[:, 2:])
     length = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0)
     longer = np.maximum(length[:, None], length[None, :])

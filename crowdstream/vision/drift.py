@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from crowdstream.vision.skeleton import SEEN
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from crowdstream.models import ModelFile
     from crowdstream.vision.decode import Detections
 
 PICTURE_HEIGHT: Final = 720
@@ -52,6 +53,12 @@ def drift_of(pairs: Iterable[tuple[Detections, Detections]]) -> Drift:
         lost=1.0 - found / people if people else 0.0,
         pixels=float(apart.mean()) * PICTURE_HEIGHT if apart.size else 0.0,
     )
+
+
+def reference_of(file: ModelFile, facts: Mapping[str, object]) -> str:
+    """What others are compared with, in words; `facts` are those of the opened network."""
+    rounding = f", its rounding {facts['rounding']}" if "rounding" in facts else ""
+    return f"{facts['precision']} of {file.described}{rounding}"
 
 
 def match(exact: Detections, other: Detections) -> tuple[list[int], list[int]]:

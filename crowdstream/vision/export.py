@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from crowdstream.errors import ConfigError, MediaError, UsageError, WorkerError
 from crowdstream.models import Checkpoint, ModelFile, add_model
-from crowdstream.vision import export_job
+from crowdstream.vision import export_job, torchvision_stand_in
 from crowdstream.vision.export_pictures import write_data
+from crowdstream.vision.ultralytics import KEEPS_TO_ITSELF
 
 if TYPE_CHECKING:
     from io import BufferedRandom
@@ -87,6 +88,7 @@ def export_model(
                 "folder": str(work), "checkpoint": f"{name}.pt", "format": form,
                 "precision": precision, "imgsz": list(size), "data": "data.yaml",
                 "parent": os.getpid(), "needs": _needs(form, precision),
+                "stand_in": str(torchvision_stand_in.__file__),
             },
             checkpoint.name, work, tell,
         )  # fmt: skip
@@ -151,8 +153,7 @@ def _started(work: Path, stderr: BufferedRandom) -> Iterator[subprocess.Popen[by
     """The job, in a group of its own, of which nothing is left afterwards."""
     python = os.environ.get(INTERPRETER) or sys.executable
     environment = os.environ | {
-        "YOLO_AUTOINSTALL": "False",  # it would call pip by itself
-        "YOLO_OFFLINE": "True",
+        **KEEPS_TO_ITSELF,
         "YOLO_CONFIG_DIR": str(work),
         "TMPDIR": str(work),
         "PYTHONDONTWRITEBYTECODE": "1",

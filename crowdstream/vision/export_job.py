@@ -19,6 +19,7 @@ import importlib
 import importlib.util
 import json
 import os
+import runpy
 import signal
 import sys
 from pathlib import Path
@@ -58,7 +59,8 @@ def _export(job: dict[str, Any], answers: TextIO) -> str:
     for package in ("torch", "ultralytics", *job["needs"]):
         if importlib.util.find_spec(package) is None:
             raise ModuleNotFoundError(name=package)
-    _stand_in_for_torchvision()
+    # By its path: this Python need not have crowdstream.
+    runpy.run_path(job["stand_in"])["let_torchvision_load"]()
     library: Any = importlib.import_module("ultralytics")
     _say(answers, progress=f"opening {job['checkpoint']} with ultralytics {library.__version__}")
     model = library.YOLO(str(folder / job["checkpoint"]))
@@ -81,28 +83,6 @@ def _precision(library: Any, precision: str) -> dict[str, Any]:
     if "quantize" in defaults:
         return {"quantize": {"int8": 8, "fp16": 16, "fp32": 32}[precision]}
     return {"int8": precision == "int8", "half": precision == "fp16"}
-
-
-def _stand_in_for_torchvision() -> None:
-    """Let torchvision be imported where its compiled part does not fit torch.
-
-    A torchvision for graphics cards beside a torch for processors fails at import, for want of
-    its operators. An export never calls them: they only have to be declared.
-    """
-    torch: Any = importlib.import_module("torch")
-    try:
-        importlib.import_module("torchvision")
-    except RuntimeError:
-        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
-            del sys.modules[name]
-        for operator in ("nms", "qnms"):
-            torch.library.define(
-                f"torchvision::{operator}",
-                "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-            )
-        importlib.import_module("torchvision")
-    except ImportError:
-        return  # ultralytics says itself what it needs
 
 
 def _go_down_with(parent: int) -> None:

@@ -90,8 +90,10 @@ class OpenVinoPose:
         self._whole = self._read(loaded)
         self._make_static()
         self._quantised = is_quantised(self._whole)
+        self._rounding = ""
         if self._quantised and precision not in ("auto", "int8"):
             self._quantised = not take_out_rounding(self._whole)
+            self._rounding = "still in it" if self._quantised else "taken out"
         self._precision = self._choose(precision)
         self._height, self._width = (int(size) for size in self._whole.inputs[0].shape[2:])
         self._why_whole = ""
@@ -130,6 +132,7 @@ class OpenVinoPose:
             "threads": self._threads,
             "input": f"{box.input_width}x{box.input_height}" if box else "",
             "path": "cut" if self._cut else f"whole ({self._why_whole})",
+            **({"rounding": self._rounding} if self._rounding else {}),
             **({"instead": self._instead} if self._instead else {}),
         }
 

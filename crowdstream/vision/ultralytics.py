@@ -2,12 +2,14 @@
 
 A .pt is a pickle, and opening one runs whatever code is in it. So this is never chosen by itself:
 `backend = "ultralytics"` must be said, the package must be installed
-(`pip install crowdstream[ultralytics]`), and the bytes must have the hash that was noted.
+(`pip install crowdstream[ultralytics]`), and somebody must have vouched for the very bytes: the
+manifest, or whoever ran `crowdstream models add FILE.pt`.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +18,8 @@ import numpy as np
 
 from crowdstream.errors import ConfigError, MediaError
 from crowdstream.models.outline import first_line
-from crowdstream.vision.decode import Detections, nobody
+from crowdstream.vision.decode import Detections, nobody, not_twice
+from crowdstream.vision.torchvision_stand_in import let_torchvision_load
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +30,10 @@ if TYPE_CHECKING:
 INPUT_PIXELS: Final = 640
 """Longer side of what the network sees."""
 
+KEEPS_TO_ITSELF: Final = {"YOLO_OFFLINE": "True", "YOLO_AUTOINSTALL": "False"}
+"""Variables without which ultralytics reports to Google each time that it is used, and calls pip
+for whatever it misses."""
+
 
 class UltralyticsPose:
     """A pose model as ultralytics runs it. Lives in the child, never in the daemon."""
@@ -35,26 +42,11 @@ class UltralyticsPose:
         self, loaded: LoadedModel, *, threads: int, min_score: float, device: Device = "auto"
     ) -> None:
         """Open the checkpoint. Raises ConfigError without the package, MediaError for no model."""
-        try:
-            library: Any = importlib.import_module("ultralytics")
-            self._torch: Any = importlib.import_module("torch")
-        except ImportError:
-            raise ConfigError(
-                f"{loaded.name} is to be opened by ultralytics, which is not installed:"
-                " pip install crowdstream[ultralytics]"
-            ) from None
-        self._version = str(library.__version__)
         self._threads = threads
         self._min_score = min_score
-        has_gpu = bool(self._torch.cuda.is_available())
-        self._device = "cuda:0" if device in ("auto", "gpu") and has_gpu else "cpu"
-        self._instead = (
-            f"torch has no {device.upper()} here: computed on the CPU"
-            if device in ("gpu", "npu") and self._device == "cpu"
-            else ""
-        )
         # It opens files only. The bytes are those whose hash was compared; the file goes at once.
         with tempfile.TemporaryDirectory(prefix="crowdstream-") as folder:
+            library = self._import(loaded.name, folder)
             path = Path(folder) / "model.pt"
             path.write_bytes(loaded.model)
             try:
@@ -63,11 +55,32 @@ class UltralyticsPose:
                 raise MediaError(
                     f"{loaded.name} cannot be opened by ultralytics: {first_line(error)}"
                 ) from error
+        self._version = str(library.__version__)
+        has_gpu = bool(self._torch.cuda.is_available())
+        self._device = "cuda:0" if device in ("auto", "gpu") and has_gpu else "cpu"
+        self._instead = (
+            f"torch has no {device.upper()} here: computed on the CPU"
+            if device in ("gpu", "npu") and self._device == "cpu"
+            else ""
+        )
         if self._model.task != "pose":
             raise MediaError(
                 f"{loaded.name} is a model for {self._model.task}, not for poses: take one whose"
                 " name ends in -pose"
             )
+
+    def _import(self, name: str, settings: str) -> Any:
+        """The package; what it writes of its own goes into the folder `settings`."""
+        os.environ.update(KEEPS_TO_ITSELF, YOLO_CONFIG_DIR=settings, YOLO_VERBOSE="False")
+        try:
+            self._nms = let_torchvision_load()
+            self._torch: Any = importlib.import_module("torch")
+            return importlib.import_module("ultralytics")
+        except ImportError as error:
+            raise ConfigError(
+                f"{name} is to be opened by ultralytics, which is not installed ({error}):"
+                " pip install crowdstream[ultralytics]"
+            ) from None
 
     @property
     def facts(self) -> dict[str, str | int | float]:
@@ -79,6 +92,7 @@ class UltralyticsPose:
             "threads": self._threads,
             "input": str(INPUT_PIXELS),
             "path": "whole",
+            "nms": self._nms,
             **({"instead": self._instead} if self._instead else {}),
         }
 
@@ -98,13 +112,15 @@ class UltralyticsPose:
         keypoints = found.keypoints.data.cpu().numpy().astype(np.float32)
         if keypoints.shape[1:] != (17, 3):
             raise MediaError(f"the model gives {keypoints.shape[1]} joints, not the 17 of COCO")
+        scores = found.boxes.conf.cpu().numpy().astype(np.float32)
+        boxes = found.boxes.xyxy.cpu().numpy().astype(np.float32)
+        finite = np.isfinite(keypoints).all(axis=(1, 2)) & np.isfinite(boxes).all(axis=1)
+        keypoints, scores, boxes = keypoints[finite], scores[finite], boxes[finite]
+        once = not_twice(boxes, keypoints)
+        keypoints, scores, boxes = keypoints[once], scores[once], boxes[once]
         height = np.float32(picture.shape[0])
         keypoints[:, :, :2] /= height
-        return Detections(
-            keypoints=np.ascontiguousarray(keypoints),
-            scores=found.boxes.conf.cpu().numpy().astype(np.float32),
-            boxes=found.boxes.xyxy.cpu().numpy().astype(np.float32) / height,
-        )
+        return Detections(keypoints=keypoints, scores=scores, boxes=boxes / height)
 
     def close(self) -> None:
         """Let go of the network."""

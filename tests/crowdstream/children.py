@@ -44,7 +44,13 @@ def measured(child: ChildSide) -> None:
     mark = Path(forms["floating"]["paths"][0]).with_suffix(f".measured-{os.getpid()}")
     mark.touch()
     child.ready(
-        {"measured": [["floating", "f32", 60.0, 0.0, 0.0], ["floating", "bf16", 33.0, 0.5, 0.0]]}
+        {
+            "measured": [
+                ["floating", "f32", 60.0, 0.0, 0.0],
+                ["floating", "bf16", 33.0, 0.5, 0.0],
+            ],
+            "reference": "f32 of net.onnx (ONNX)",
+        }
     )
 
 

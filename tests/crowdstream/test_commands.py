@@ -447,6 +447,41 @@ def test_a_report_that_fails_leaves_nothing(run: Run) -> None:
 
 
 @pytest.mark.usefixtures("no_devices")
+def test_doctor_tells_what_the_pose_model_is_computed_in(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing where nothing was chosen; and a damaged entry spoils no page."""
+    monkeypatch.setenv("CROWDSTREAM_CACHE", str(tmp_path / "cache"))
+    from crowdstream.vision.chosen import Choice, processor, remember
+
+    write("config.toml", "")
+    page = json.loads(run("doctor", "--json").out)
+    assert page["pose_precision"] == []
+    assert "pose_precision" not in run("doctor").out
+    cache = Path(page["places"]["cache"])
+    choice = Choice(
+        model="net", file="int8", precision="int8", milliseconds=22.04, pixels=2.4, lost=0.025,
+        why="", reference="f32 of net.onnx (ONNX)", processor=processor(), engine="OpenVINO 1",
+        threads=1, size=(1280, 720), at="2026-01-02T03:04+01:00",
+    )  # fmt: skip
+    remember(cache, "a", choice)
+    remember(cache, "b", choice._replace(precision="f32", threads=2))
+    told = (
+        "- net: int8, 22.0 ms a picture of 1280x720 with 1 thread, its joints 2.4 px off and 2 % of"
+        " people lost beside f32 of net.onnx (ONNX); measured 2026-01-02T03:04+01:00, OpenVINO 1"
+    )
+    lines = [line.strip() for line in run("doctor").out.splitlines()]
+    at = lines.index("pose_precision:")
+    assert lines[at + 1].startswith("- net: f32, 22.0 ms a picture of 1280x720 with 2 threads, the")
+    assert lines[at + 2] == told
+    found = json.loads((cache / "precision.json").read_text())
+    found["choices"]["b"] = ["damaged"]
+    (cache / "precision.json").write_text(json.dumps(found))
+    code, out, _ = run("doctor", "--json")
+    assert (code, json.loads(out)["pose_precision"]) == (0, [told[2:]])
+
+
+@pytest.mark.usefixtures("no_devices")
 def test_doctor_prints_its_page_of_a_wrong_configuration_too(run: Run) -> None:
     write("config.toml", "[camera]\nfps = -25\n[lgo]\n")
     code, out, err = run("doctor")

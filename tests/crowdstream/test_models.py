@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -316,6 +318,127 @@ def test_mistakes_of_a_manifest_are_all_named(folder: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read_manifest(folder)
     assert len(caught.value.mistakes) == 2
+
+
+# --- a .pt, which runs when it is opened ----------------------------------------------------------
+
+
+def an_archive(pickle: bytes) -> bytes:
+    """As torch.save writes one; nobody here opens what is in it."""
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("net/data.pkl"), pickle)
+    return made.getvalue()
+
+
+PICKLE = an_archive(b"a pickle")
+
+
+def a_checkpoint(path: Path, content: bytes = PICKLE) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("content", [b"", b"PK", b"a pickle of old", PICKLE[:40]])
+def test_what_is_no_checkpoint_is_not_added(
+    tmp_path: Path, folder: Path, state: Path, content: bytes
+) -> None:
+    """Its names are looked at, not what is in it."""
+    with pytest.raises((ConfigError, MediaError)):
+        add_model(a_checkpoint(tmp_path / "mine.pt", content), folder, state)
+    assert not (folder / "mine.pt").exists()
+
+
+def test_a_checkpoint_is_only_looked_for_when_that_is_asked(folder: Path, tmp_path: Path) -> None:
+    """By path, by file name, by name, and the first of the known names."""
+    for name in ("mine.pt", "yolo11n-pose.pt"):
+        a_checkpoint(folder / name)
+    (folder / "mine.onnx").write_bytes(b"x")
+    asked = {name: find_model(name, folder, pickles=True) for name in
+             (str(folder / "mine.pt"), "mine.pt", "mine", "auto")}  # fmt: skip
+    assert {each.form for each in asked.values()} == {"checkpoint"}
+    assert [each.paths[0].name for each in asked.values()] == [*["mine.pt"] * 3, "yolo11n-pose.pt"]
+    assert find_model("mine", folder).form == "onnx"
+    with pytest.raises(ConfigError, match="is no .pt"):
+        find_model("mine.onnx", folder, pickles=True)
+    with pytest.raises(ModelMissing, match=r"no .*other\.pt: .*crowdstream models add FILE\.pt"):
+        find_model("other", folder, pickles=True)
+
+
+def test_a_checkpoint_that_is_merely_there_is_not_opened(folder: Path, state: Path) -> None:
+    """And not noted by having been tried: the second time it is refused as well."""
+    path = a_checkpoint(folder / "mine.pt")
+    file = find_model(str(path), folder, pickles=True)
+    for _ in range(2):
+        with pytest.raises(ConfigError) as caught:
+            load_model(file, folder, state)
+        assert hashlib.sha256(PICKLE).hexdigest() in str(caught.value)
+        assert str(caught.value).endswith(f"run: crowdstream models add {path}")
+    assert not state.exists()
+
+
+def test_whoever_adds_a_checkpoint_vouches_for_its_bytes(
+    tmp_path: Path, folder: Path, state: Path
+) -> None:
+    """In the models folder and where it came from; any other byte is refused."""
+    source = a_checkpoint(tmp_path / "mine.pt")
+    added = add_model(source, folder, state)
+    assert (added.name, added.form) == ("mine", "checkpoint")
+    for name in ("mine", str(source)):
+        file = find_model(name, folder, pickles=True)
+        assert load_model(file, folder, state).model == PICKLE
+    flip_a_byte(source)
+    with pytest.raises(ConfigError, match=f"has changed.*--accept {source}"):
+        load_model(find_model(str(source), folder, pickles=True), folder, state)
+    a_checkpoint(tmp_path / "other.pt", an_archive(b"another pickle"))
+    with pytest.raises(ConfigError, match="nobody has vouched"):
+        load_model(find_model(str(tmp_path / "other.pt"), folder, pickles=True), folder, state)
+
+
+def test_bytes_that_were_noted_as_another_kind_of_file_vouch_for_nothing(
+    folder: Path, state: Path
+) -> None:
+    """An .onnx is noted unseen: with its bytes, as a .pt, nobody has agreed to run them."""
+    a_checkpoint(folder / "crowd.onnx")
+    load_model(find_model("crowd", folder), folder, state)
+    a_checkpoint(folder / "crowd.pt")
+    with pytest.raises(ConfigError, match="nobody has vouched"):
+        load_model(find_model("crowd", folder, pickles=True), folder, state)
+
+
+def test_the_manifest_vouches_for_its_bytes_wherever_they_lie(
+    tmp_path: Path, folder: Path, state: Path
+) -> None:
+    """And nothing else can be added under a name that it knows."""
+    found = hashlib.sha256(PICKLE).hexdigest()
+    (folder / "manifest.toml").write_text(
+        f'[[weights]]\nname = "pose"\nfile = "pose.pt"\naddress = ""\nsize = {len(PICKLE)}\n'
+        f'sha256 = "{found}"\nlicence = "MIT"\n'
+    )
+    copy = find_model(str(a_checkpoint(tmp_path / "copy.pt")), folder, pickles=True)
+    assert load_model(copy, folder, state).model == PICKLE
+    a_checkpoint(folder / "pose.pt")
+    known = find_model("pose", folder, pickles=True)
+    assert load_model(known, folder, state).trust == "manifest"
+    with pytest.raises(ConfigError, match=r"not the pose\.pt that models/manifest\.toml names"):
+        add_model(a_checkpoint(tmp_path / "pose.pt", an_archive(b"another")), folder, state)
+    assert load_model(known, folder, state).model == PICKLE
+
+
+def test_checkpoints_are_listed_verified_and_accepted(folder: Path, state: Path) -> None:
+    """One that nobody has vouched for is `new` and stays so until somebody does."""
+    a_checkpoint(folder / "mine.pt")
+    assert [(model.name, model.form, model.trust) for model in list_models(folder, state)] == [
+        ("mine", "checkpoint", "new")
+    ]
+    assert [verdict.state for verdict in verify_models(folder, state)] == ["new"]
+    add_model(folder / "mine.pt", folder, state)
+    assert [model.trust for model in list_models(folder, state)] == ["noted"]
+    flip_a_byte(folder / "mine.pt")
+    assert [verdict.state for verdict in verify_models(folder, state)] == ["changed"]
+    for name in ("mine", str(folder / "mine.pt")):
+        assert [v.state for v in verify_models(folder, state, accept=name)] == ["accepted"]
+    assert load_model(find_model("mine", folder, pickles=True), folder, state).trust == "noted"
 
 
 # --- ONNX, read without an engine ----------------------------------------------------------------

@@ -13,6 +13,7 @@ from crowdstream.errors import ConfigError, CrowdstreamError, MediaError, UsageE
 from crowdstream.models import (
     Checkpoint,
     ModelMissing,
+    add_model,
     find_model,
     load_model,
     take_checkpoint,
@@ -244,19 +245,25 @@ def test_pictures_of_the_room(library: Library, folder: Path, state: Path, tmp_p
         export_model(CHECKPOINT, folder, state, name="n", precision="int8", calibrate=room)
 
 
-def test_only_what_somebody_vouches_for_is_taken(folder: Path) -> None:
+def test_only_what_somebody_vouches_for_is_taken(folder: Path, state: Path) -> None:
     path = folder / "mine.pt"
     path.write_bytes(b"mine")
     found = hashlib.sha256(b"mine").hexdigest()
-    with pytest.raises(ConfigError, match=f"any code.*{found}.*--trust"):
-        take_checkpoint(str(path), folder, trusted=False)
-    assert take_checkpoint("mine", folder, trusted=True) == Checkpoint("mine", b"mine", found)
+    with pytest.raises(ConfigError, match=f"any code.*{found}.*models add"):
+        take_checkpoint(str(path), folder, state, trusted=False)
+    assert take_checkpoint("mine", folder, state, trusted=True) == Checkpoint(
+        "mine", b"mine", found
+    )
+    assert not state.exists()
+    add_model(path, folder, state)
+    assert take_checkpoint("mine", folder, state, trusted=False).content == b"mine"
+    (state / "noted.toml").unlink()
     (folder / "manifest.toml").write_text(
         '[[weights]]\nname = "pose"\nfile = "pose.pt"\naddress = "https://example.org/pose.pt"\n'
         f'size = 4\nsha256 = "{found}"\nlicence = "MIT"\n'
     )
-    assert take_checkpoint("mine.pt", folder, trusted=False).content == b"mine"
+    assert take_checkpoint("mine.pt", folder, state, trusted=False).content == b"mine"
     with pytest.raises(ModelMissing, match="crowdstream models pull pose"):
-        take_checkpoint("pose", folder, trusted=False)
+        take_checkpoint("pose", folder, state, trusted=False)
     with pytest.raises(ConfigError, match="no pose model that is exported"):
-        take_checkpoint("some/mine.onnx", folder, trusted=True)
+        take_checkpoint("some/mine.onnx", folder, state, trusted=True)
