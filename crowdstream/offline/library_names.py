@@ -214,7 +214,7 @@ def id_of(artist: str, title: str, sound_sha256: str) -> str:
     letters = flat.encode("ascii", "ignore").decode().lower().replace("'", "")
     name = "-".join(re.findall(r"[a-z0-9]+", letters))[:60].strip("-")
     # A title in another script leaves too little to be told apart by.
-    return name if len(name) > 1 else f"track-{sound_sha256[:8]}"
+    return name or f"track-{sound_sha256[:8]}"
 
 
 def shown(path: Path | str) -> str:

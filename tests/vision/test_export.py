@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -247,22 +249,25 @@ def test_pictures_of_the_room(library: Library, folder: Path, state: Path, tmp_p
 
 def test_only_what_somebody_vouches_for_is_taken(folder: Path, state: Path) -> None:
     path = folder / "mine.pt"
-    path.write_bytes(b"mine")
-    found = hashlib.sha256(b"mine").hexdigest()
+    mine = io.BytesIO()
+    with zipfile.ZipFile(mine, "w") as archive:
+        archive.writestr("mine/data.pkl", b"mine")
+    path.write_bytes(mine.getvalue())
+    found = hashlib.sha256(mine.getvalue()).hexdigest()
     with pytest.raises(ConfigError, match=f"any code.*{found}.*models add"):
         take_checkpoint(str(path), folder, state, trusted=False)
     assert take_checkpoint("mine", folder, state, trusted=True) == Checkpoint(
-        "mine", b"mine", found
+        "mine", mine.getvalue(), found
     )
     assert not state.exists()
     add_model(path, folder, state)
-    assert take_checkpoint("mine", folder, state, trusted=False).content == b"mine"
+    assert take_checkpoint("mine", folder, state, trusted=False).content == mine.getvalue()
     (state / "noted.toml").unlink()
     (folder / "manifest.toml").write_text(
         '[[weights]]\nname = "pose"\nfile = "pose.pt"\naddress = "https://example.org/pose.pt"\n'
         f'size = 4\nsha256 = "{found}"\nlicence = "MIT"\n'
     )
-    assert take_checkpoint("mine.pt", folder, state, trusted=False).content == b"mine"
+    assert take_checkpoint("mine.pt", folder, state, trusted=False).content == mine.getvalue()
     with pytest.raises(ModelMissing, match="crowdstream models pull pose"):
         take_checkpoint("pose", folder, state, trusted=False)
     with pytest.raises(ConfigError, match="no pose model that is exported"):
