@@ -1,0 +1,99 @@
+"""Facts about phases of the beat: who moves together, whatever their number and their doubts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crowdstream.dsp.phases import in_phase
+
+
+def synchrony(
+    once: np.ndarray, twice: np.ndarray | None = None, *, noise: float = 0.0, size: float = 0.02
+) -> float:
+    """Of people who move by `size` body lengths at these phases, once a beat or twice."""
+    people = len(once)
+    amplitudes = np.zeros((people, 4))
+    if twice is None:
+        amplitudes[:, 0], amplitudes[:, 1] = size * np.cos(once), size * np.sin(once)
+    else:
+        amplitudes[:, 2], amplitudes[:, 3] = size * np.cos(twice), size * np.sin(twice)
+    out = np.zeros(5)
+    in_phase(
+        amplitudes, np.full((people, 2), noise), np.ones(people), np.full(people, size**-2), out
+    )
+    return float(out[0])
+
+
+@pytest.mark.parametrize("people", [2, 3, 40])
+def test_who_moves_alike_is_together(people: int) -> None:
+    """Wherever in the beat, once a beat or twice."""
+    for turn in (0.0, 1.0, 4.0):
+        assert synchrony(np.full(people, turn)) == pytest.approx(1.0)
+        assert synchrony(np.zeros(people), np.full(people, turn)) == pytest.approx(1.0)
+
+
+def test_two_who_move_against_each_other_are_not_together() -> None:
+    """Half a beat apart, or a quarter."""
+    assert synchrony(np.array([0.0, math.pi])) == 0.0
+    assert synchrony(np.array([0.0, math.pi / 2])) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_one_alone_is_not_compared() -> None:
+    """And nobody is not either."""
+    assert math.isnan(synchrony(np.zeros(1)))
+    assert math.isnan(synchrony(np.zeros(0)))
+
+
+def test_chance_is_taken_out() -> None:
+    """The square of what people at random phases show has the mean 0 for any number of them."""
+    rng = np.random.default_rng(1)
+    for people in (2, 5, 30):
+        phases = rng.uniform(0.0, 2.0 * math.pi, (400, people))
+        resultants = np.abs(np.exp(1j * phases).mean(axis=1))
+        plain = float(np.mean(resultants))
+        told = float(np.mean([synchrony(row) for row in phases]))
+        assert told < 0.75 * plain
+
+
+@given(st.floats(0.05, 1.2), st.integers(20, 60), st.integers(0, 1000))
+@settings(deadline=None, max_examples=40)
+def test_it_is_the_resultant_of_many(spread: float, people: int, seed: int) -> None:
+    """Of phases spread normally, as circular statistics define it."""
+    phases = np.random.default_rng(seed).normal(0.0, spread, people)
+    resultant = abs(np.exp(1j * phases).mean())
+    unbiased = math.sqrt(max(0.0, (people * resultant**2 - 1.0) / (people - 1.0)))
+    assert synchrony(phases) == pytest.approx(unbiased, abs=1e-6)
+
+
+@given(st.lists(st.floats(0.0, 6.28), min_size=2, max_size=40), st.floats(0.0, 6.28))
+def test_where_the_beat_begins_does_not_matter(phases: list[float], turn: float) -> None:
+    """And it lies between 0 and 1."""
+    one = synchrony(np.array(phases))
+    other = synchrony(np.array(phases) + turn)
+    assert 0.0 <= one <= 1.0
+    assert one == pytest.approx(other, abs=1e-5)
+
+
+def test_noise_makes_nobody_less_together() -> None:
+    """What it takes from each phase on average is given back; mostly noise is not compared."""
+    rng = np.random.default_rng(3)
+    size, people = 0.02, 400
+    for share in (0.1, 0.4):
+        noise = share * size**2
+        both = (
+            size
+            + rng.normal(0.0, math.sqrt(noise / 2), people)
+            + 1j * rng.normal(0.0, math.sqrt(noise / 2), people)
+        )
+        amplitudes = np.zeros((people, 4))
+        amplitudes[:, 0], amplitudes[:, 1] = both.real, both.imag
+        out = np.zeros(5)
+        in_phase(
+            amplitudes, np.full((people, 2), noise), np.ones(people), np.full(people, size**-2), out
+        )
+        assert out[0] == pytest.approx(1.0, abs=0.05)
