@@ -97,3 +97,10 @@ def test_noise_makes_nobody_less_together() -> None:
             amplitudes, np.full((people, 2), noise), np.ones(people), np.full(people, size**-2), out
         )
         assert out[0] == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("spread", [0.2, 0.5])
+def test_who_moves_twice_a_beat_is_as_together_as_once_a_beat(spread: float) -> None:
+    """The phase twice a beat is twice that of the beat, and its resultant the fourth power."""
+    beat = np.random.default_rng(5).normal(0.0, spread, 2000)
+    assert synchrony(beat, 2.0 * beat) == pytest.approx(math.exp(-(spread**2) / 2), abs=0.02)
