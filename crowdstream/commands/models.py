@@ -173,7 +173,7 @@ def _pull_one(name: str, folder: Path) -> Pulled:
 def _export(arguments: argparse.Namespace, folder: Path, state: Path) -> int:
     from crowdstream.models import take_checkpoint
     from crowdstream.models.find import NAME
-    from crowdstream.vision.export import check_export, export_model
+    from crowdstream.vision.export import MOST_LOST, MOST_PIXELS, check_export, export_model
 
     check_export(arguments.format, arguments.precision, arguments.calibrate)
     if arguments.new is not None and not NAME.fullmatch(arguments.new):
@@ -187,9 +187,19 @@ def _export(arguments: argparse.Namespace, folder: Path, state: Path) -> int:
         precision=arguments.precision, calibrate=arguments.calibrate, progress=say,
     )  # fmt: skip
     if arguments.json:
-        print_json(asdict(made))
+        drifts = [{"where": each.where, **each.drift._asdict()} for each in made.drifts]
+        print_json(asdict(made.file) | {"drift": drifts})
     else:
-        print(f'made {made.paths[0]}; use it with model = "{made.name}" in [estimate_pose]')
+        for each in made.drifts:
+            print(each)
+        use = f'model = "{made.file.name}" in [estimate_pose]'
+        print(f"made {made.file.paths[0]}; use it with {use}")
+    if not all(each.good for each in made.drifts):
+        say(
+            f"8 bits are too coarse for this network (at most {MOST_PIXELS:g} px and"
+            f" {100 * MOST_LOST:.0f} % of people): give pictures of the room with --calibrate, or"
+            " leave --precision out"
+        )
     return 0
 
 

@@ -26,7 +26,7 @@ from crowdstream.offline.bench_speed import MIN_SCORE, speed_rows
 from crowdstream.offline.bench_tracking import tracking_rows
 from crowdstream.slots import Slots
 from crowdstream.testing import a_context
-from crowdstream.vision.drift import drift_of
+from crowdstream.vision.drift import drift_of, reference_of
 from crowdstream.vision.model import PoseModel, Precision, open_model
 from crowdstream.vision.pose_child import TARGET, arguments_of
 from crowdstream.worker import Header, Worker
@@ -143,6 +143,13 @@ def _clip(path: Path, say: Say) -> NDArray[np.uint8] | None:
     return np.stack(made)
 
 
+def _reference(path: Path, model: PoseModel, scratch: Path) -> str:
+    """Which exact network the chosen one is compared with: its file, format and engine."""
+    return (
+        f"{reference_of(find_model(str(path), scratch), model.facts)} by {model.facts['backend']}"
+    )
+
+
 def _open(path: Path, precision: Precision, scratch: Path, min_score: float) -> PoseModel:
     loaded = load_model(find_model(str(path), scratch), scratch, scratch)
     return open_model(loaded, threads=1, precision=precision, min_score=min_score)
@@ -157,7 +164,10 @@ def _drift_rows(
     first = [exact.infer(picture) for picture in pictures]
     second = [chosen.infer(picture) for picture in pictures]
     drift = drift_of(zip(first, second, strict=True))
-    told = f"{chosen.facts['precision']} beside f32, {drift.people} people of {case}"
+    told = (
+        f"{reference_of(find_model(str(weights.chosen), scratch), chosen.facts)} beside"
+        f" {_reference(weights.exact, exact, scratch)}, {drift.people} people of {case}"
+    )
     return [
         row(
             "joints_apart", told, drift.pixels, "px at 1280x720", goal=MOST_DRIFT_PX,
@@ -184,14 +194,15 @@ def _precision_rows(weights: Weights, folder: Path, scratch: Path, say: Say) -> 
             for (_, truth), picture in zip(marked, pictures, strict=True)
         )
 
-    exact = average(_open(weights.exact, "f32", scratch, LEAST_SCORE))
+    reference = _open(weights.exact, "f32", scratch, LEAST_SCORE)
+    exact = average(reference)
     network = _open(weights.chosen, "auto", scratch, LEAST_SCORE)
     chosen = average(network)
     case = f"{people} people in {len(marked)} marked pictures"
     lost = exact - chosen
     return [
         row("average_precision", f"{network.facts['precision']}, {case}", chosen, "OKS 0.50:0.95",
-            rival="the same network in f32", rival_value=exact),
+            rival=_reference(weights.exact, reference, scratch), rival_value=exact),
         row("average_precision_lost", case, lost, "OKS 0.50:0.95", goal=MOST_AP_LOST,
             met=lost <= MOST_AP_LOST),
     ]  # fmt: skip

@@ -14,18 +14,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from crowdstream.errors import ConfigError, MediaError, UsageError, WorkerError
-from crowdstream.models import Checkpoint, ModelFile, add_model
+from crowdstream.models import Checkpoint, LoadedModel, ModelFile, add_model
 from crowdstream.vision import export_job, torchvision_stand_in
-from crowdstream.vision.export_pictures import write_data
+from crowdstream.vision.drift import Drift, drift_of
+from crowdstream.vision.export_pictures import pictures_of, write_pictures
 from crowdstream.vision.ultralytics import KEEPS_TO_ITSELF
 
 if TYPE_CHECKING:
     from io import BufferedRandom
+
+    from crowdstream.vision.model import PoseModel
 
 Format = Literal["openvino", "onnx"]
 ExportPrecision = Literal["int8", "fp16", "fp32"]
@@ -37,6 +40,48 @@ INTERPRETER: Final = "CROWDSTREAM_EXPORT_PYTHON"
 """Names the Python that has ultralytics, where it is not this one."""
 
 _LAST_BYTES: Final = 4000
+
+
+MOST_PIXELS: Final = 2.5
+"""Joints may move by so much in the mean when a network is rounded, in pixels of 1280x720."""
+
+MOST_LOST: Final = 0.03
+"""Share of the people that may be lost by it."""
+
+_SIZE: Final = (1280, 720)
+_COMPARED: Final = 24
+_MIN_SCORE: Final = 0.3
+
+
+class Measured(NamedTuple):
+    """What rounding cost."""
+
+    where: str
+    """In which pictures."""
+
+    drift: Drift
+
+    @property
+    def good(self) -> bool:
+        """Whether that is little enough."""
+        return self.drift.pixels <= MOST_PIXELS and self.drift.lost <= MOST_LOST
+
+    def __str__(self) -> str:
+        people, lost, pixels = self.drift
+        if not people:
+            return f"the exact network finds nobody in {self.where}"
+        return (
+            f"beside the exact network its joints are {pixels:.1f} px off and {100 * lost:.0f} %"
+            f" of people lost ({people} people, {self.where})"
+        )
+
+
+class Exported(NamedTuple):
+    """What an export made."""
+
+    file: ModelFile
+    drifts: tuple[Measured, ...]
+    """What rounding to 8 bits cost; empty where nothing was rounded."""
 
 
 def check_export(form: Format, precision: ExportPrecision, calibrate: Path | None) -> None:
@@ -63,7 +108,7 @@ def export_model(
     calibrate: Path | None = None,
     progress: Callable[[str], None] | None = None,
     size: tuple[int, int] = INPUT_SIZE,
-) -> ModelFile:
+) -> Exported:
     """Make files of a checkpoint, put them into the models folder as `name`, and note their hashes.
 
     `calibrate` is a folder of pictures for int8, without it crowds are drawn. `size` is the height
@@ -82,12 +127,12 @@ def export_model(
         (work / f"{name}.pt").write_bytes(checkpoint.content)
         if precision == "int8":
             tell("gathering pictures to measure by")
-            write_data(work, calibrate)
-        made = _run(
+            write_pictures(work, calibrate, size)
+        made, exact = _run(
             {
                 "folder": str(work), "checkpoint": f"{name}.pt", "format": form,
-                "precision": precision, "imgsz": list(size), "data": "data.yaml",
-                "parent": os.getpid(), "needs": _needs(form, precision),
+                "precision": precision, "imgsz": list(size), "parent": os.getpid(),
+                "needs": _needs(form, precision),
                 "stand_in": str(torchvision_stand_in.__file__),
             },
             checkpoint.name, work, tell,
@@ -95,7 +140,44 @@ def export_model(
         result = work / made
         if not result.resolve().is_relative_to(work.resolve()) or not result.exists():
             raise MediaError(f"{checkpoint.name}: the export named {made}, which is not there")
-        return add_model(_named(result, name, precision), folder, state)
+        drifts: tuple[Measured, ...] = ()
+        if exact:
+            tell("comparing it with the exact network")
+            drifts = tuple(measure_drift(work / exact, result, calibrate))
+        return Exported(add_model(_named(result, name, precision), folder, state), drifts)
+
+
+def measure_drift(exact: Path, rounded: Path, calibrate: Path | None) -> Iterator[Measured]:
+    """How far two OpenVINO folders of one network lie apart: on drawn people, and on pictures.
+
+    Raises MediaError if one of them is no pose model.
+    """
+    from crowdstream.vision.choice import test_pictures
+
+    sources = [("drawn people", test_pictures(*_SIZE))]
+    if calibrate is not None:
+        sources.append((str(calibrate), list(pictures_of(calibrate, _COMPARED))))
+    with ExitStack() as opened:
+        models = [opened.enter_context(_opened(each)) for each in (exact, rounded)]
+        for where, pictures in sources:
+            seen = [[model.infer(picture) for picture in pictures] for model in models]
+            yield Measured(where, drift_of(zip(*seen, strict=True)))
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[PoseModel]:
+    from crowdstream.vision.model import open_model
+
+    (xml,) = folder.glob("*.xml")
+    loaded = LoadedModel(
+        name=xml.stem, form="openvino", model=xml.read_bytes(),
+        weights=xml.with_suffix(".bin").read_bytes(), sha256=(), trust="new",
+    )  # fmt: skip
+    model = open_model(loaded, threads=os.cpu_count() or 1, precision="auto", min_score=_MIN_SCORE)
+    try:
+        yield model
+    finally:
+        model.close()
 
 
 def _needs(form: Format, precision: ExportPrecision) -> list[str]:
@@ -113,9 +195,11 @@ def _named(result: Path, name: str, precision: ExportPrecision) -> Path:
     return result if result == right else result.rename(right)
 
 
-def _run(job: dict[str, Any], name: str, work: Path, tell: Callable[[str], None]) -> str:
-    """Let the job do it. Returns what it made, relative to its folder."""
-    made = ""
+def _run(
+    job: dict[str, Any], name: str, work: Path, tell: Callable[[str], None]
+) -> tuple[str, str]:
+    """Let the job do it. Returns what it made and the exact form of that, or "", as it said."""
+    made = exact = ""
     failed: dict[str, Any] | None = None
     with (work / "stderr").open("w+b") as stderr, _started(work, stderr) as process:
         assert process.stdin is not None and process.stdout is not None
@@ -129,7 +213,7 @@ def _run(job: dict[str, Any], name: str, work: Path, tell: Callable[[str], None]
                 continue  # of a library that found the real stdout
             if "progress" in said:
                 tell(str(said["progress"]))
-            made = str(said.get("made", made))
+            made, exact = str(said.get("made", made)), str(said.get("exact", exact))
             failed = said if "failed" in said else failed
         code = process.wait()
         stderr.seek(max(0, stderr.seek(0, os.SEEK_END) - _LAST_BYTES))
@@ -145,7 +229,7 @@ def _run(job: dict[str, Any], name: str, work: Path, tell: Callable[[str], None]
         raise WorkerError(f"the export of {name} was ended by {signal.Signals(-code).name}: {last}")
     if code != 0 or not made:
         raise WorkerError(f"the export of {name} ended without a result: {last}")
-    return made
+    return made, exact
 
 
 @contextmanager

@@ -5,7 +5,8 @@ the standard library only, and nothing of crowdstream. What it reads is one JSON
 what it says are JSON lines on stdout:
 
     {"progress": "..."}                       what it does now
-    {"made": "NAME_int8_openvino_model"}      the result, relative to its folder
+    {"made": "NAME_int8", "exact": "NAME"}    the result, relative to its folder, and what it was
+                                              rounded from ("" where it is not rounded)
     {"failed": "...", "absent": true|false}   why not; `absent`: a package is not installed
 
 Everything that the libraries print goes to stderr.
@@ -30,6 +31,9 @@ NICENESS: Final = 15
 
 _PR_SET_PDEATHSIG: Final = 1
 
+_MEAN_OF_BINS: Final = (1, 16, 1, 1)
+# Shape of the weights with which each side of a box is read from its distribution.
+
 
 def main() -> int:
     """Do one job. Returns the exit status."""
@@ -41,7 +45,10 @@ def main() -> int:
     os.nice(NICENESS)
     _say(answers, progress="opening torch and ultralytics")
     try:
-        made = _export(job, answers)
+        made = exact = _export(job, answers)
+        if job["precision"] == "int8":
+            _say(answers, progress="measuring what flows through it, for 8-bit numbers")
+            made = _round(job, exact)
     except ImportError as error:
         missing = error.name or str(error)
         _say(answers, failed=f"{missing} is not installed", absent=True)
@@ -50,7 +57,7 @@ def main() -> int:
         said = " ".join(str(error).split())[:300] or type(error).__name__
         _say(answers, failed=said, absent=False)
         raise  # the whole of it, for stderr
-    _say(answers, made=made)
+    _say(answers, made=made, exact=exact if made != exact else "")
     return 0
 
 
@@ -70,19 +77,83 @@ def _export(job: dict[str, Any], answers: TextIO) -> str:
         "format": job["format"], "imgsz": job["imgsz"], "device": "cpu", "batch": 1,
         "dynamic": False, **_precision(library, job["precision"]),
     }  # fmt: skip
-    if job["precision"] == "int8":
-        options |= {"data": str(folder / job["data"]), "fraction": 1.0}
     _say(answers, progress=f"making {job['format']} files, {job['precision']}")
     made = Path(str(model.export(**options))).resolve()
     return str(made.relative_to(folder.resolve()))
 
 
 def _precision(library: Any, precision: str) -> dict[str, Any]:
-    """How this version of ultralytics is asked for bits."""
+    """How this version of ultralytics is asked for bits. To 8 of them it is rounded here."""
     defaults: Any = getattr(getattr(library, "utils", None), "DEFAULT_CFG_DICT", {})
     if "quantize" in defaults:
-        return {"quantize": {"int8": 8, "fp16": 16, "fp32": 32}[precision]}
-    return {"int8": precision == "int8", "half": precision == "fp16"}
+        return {"quantize": 16 if precision == "fp16" else 32}
+    return {"int8": False, "half": precision == "fp16"}
+
+
+def _round(job: dict[str, Any], exact: str) -> str:
+    """A copy of the OpenVINO files that computes with 8-bit numbers.
+
+    Three things differ from what ultralytics asks of nncf, and halve what it costs in exactness:
+
+    - Ranges are those that err least over all pictures together. The mean of each picture's
+      extremes, which is nncf's own rule, is too narrow as soon as some pictures are dark or have
+      small people, and cuts off what large bright ones say.
+    - The last convolutions, which answer with places, are not rounded: a step of theirs is a step
+      of every joint. They are a fiftieth of the work.
+    - Means are not shifted back layer by layer: what makes drawn people right makes others wrong.
+    """
+    openvino: Any = importlib.import_module("openvino")
+    nncf: Any = importlib.import_module("nncf")
+    parameters: Any = importlib.import_module("nncf.quantization.advanced_parameters")
+    ranges: Any = importlib.import_module("nncf.quantization.range_estimator")
+    sets = ranges.RangeEstimatorParametersSet
+    folder = Path(job["folder"])
+    (source,) = (folder / exact).glob("*.xml")
+    model = openvino.Core().read_model(source)
+    pictures = sorted((folder / "pictures").iterdir())
+    rounded = nncf.quantize(
+        model,
+        nncf.Dataset(pictures, _as_input),
+        subset_size=len(pictures),
+        preset=nncf.QuantizationPreset.MIXED,
+        ignored_scope=nncf.IgnoredScope(names=names_of_answer(model), validate=False),
+        advanced_parameters=parameters.AdvancedQuantizationParameters(
+            activations_range_estimator_params=getattr(sets, "HISTOGRAM", sets.MINMAX),
+            disable_bias_correction=True,
+        ),
+    )
+    made = folder / f"{source.stem}_int8_openvino_model"
+    made.mkdir()
+    openvino.save_model(rounded, made / source.name, compress_to_fp16=False)
+    return made.name
+
+
+def names_of_answer(model: Any) -> list[str]:
+    """Everything from the last convolutions to the outputs, by name.
+
+    The one that only takes the mean of sixteen bins belongs to what comes after them.
+    """
+    found: dict[str, None] = {}
+    waiting = [output.get_node() for output in model.outputs]
+    while waiting:
+        node = waiting.pop()
+        name = node.get_friendly_name()
+        if name in found:
+            continue
+        found[name] = None
+        of_weights = node.get_type_name() in ("Convolution", "GroupConvolution")
+        if of_weights and tuple(node.input(1).get_shape()) != _MEAN_OF_BINS:
+            continue
+        waiting += [node.input_value(at).get_node() for at in range(node.get_input_size())]
+    return list(found)
+
+
+def _as_input(path: Path) -> Any:
+    """A picture as the network gets it: 1x3xHxW, red first, 0 to 1."""
+    cv2: Any = importlib.import_module("cv2")
+    numpy: Any = importlib.import_module("numpy")
+    picture = cv2.imread(str(path))[..., ::-1].transpose(2, 0, 1)[None]
+    return numpy.ascontiguousarray(picture, numpy.float32) / numpy.float32(255.0)
 
 
 def _go_down_with(parent: int) -> None:

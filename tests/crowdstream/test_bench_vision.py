@@ -174,3 +174,19 @@ def test_without_a_checkpoint_there_is_no_rival_and_no_goal(
 def test_a_contender_that_cannot_run_says_its_last_words() -> None:
     with pytest.raises(CrowdstreamError, match="a contender ended: SystemExit|no ultralytics"):
         Contender([sys.executable, "-c", "raise SystemExit('no ultralytics here')"])
+
+
+@pytest.mark.assets
+@pytest.mark.timeout(60)
+def test_rows_name_the_exact_network_by_its_file_and_format(assets: Path, tmp_path: Path) -> None:
+    weights = bench_vision.weights_in(assets / "pose")
+    assert weights is not None
+    dark = np.zeros((1, 72, 128, 3), np.uint8)
+    cases = [each["case"] for each in bench_vision._drift_rows(weights, dark, "nights", tmp_path)]
+    assert len(cases) == 2
+    for case in cases:
+        assert case.startswith(
+            "int8 of yolov8n-pose_int8_openvino_model/yolov8n-pose.xml (OpenVINO)"
+        )
+        assert " beside f32 of yolov8n-pose-rebuilt.onnx (ONNX) by openvino " in case
+        assert case.endswith(", 0 people of nights")

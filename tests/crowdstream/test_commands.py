@@ -439,6 +439,28 @@ def test_each_action_on_models_has_an_example(run: Run, action: str) -> None:
     assert f"example: crowdstream models {action}" in run("models", action, "--help").out
 
 
+@pytest.mark.parametrize("pixels", [1.5, 4.2])
+def test_what_rounding_cost_is_told_after_an_export(
+    run: Run, pixels: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one sentence says what to do where it is too much."""
+    from crowdstream.models import ModelFile
+    from crowdstream.vision import export
+    from crowdstream.vision.drift import Drift
+
+    made = export.Exported(
+        ModelFile(name="n", form="openvino", paths=(Path("n.xml"), Path("n.bin"))),
+        (export.Measured("drawn people", Drift(38, 0.0, pixels)),),
+    )
+    monkeypatch.setattr(export, "export_model", lambda *args, **kwargs: made)
+    asked = ("models", "export", write("n.pt", "x"), "--trust", "--precision", "int8")
+    code, out, err = run(*asked)
+    assert (code, f"{pixels} px off and 0 % of people lost" in out) == (0, True)
+    assert ("too coarse for this network (at most 2.5 px" in err) == (pixels > 2.5)
+    (drift,) = json.loads(run(*asked, "--json").out)["drift"]
+    assert drift == {"where": "drawn people", "people": 38, "lost": 0.0, "pixels": pixels}
+
+
 def test_a_report_that_fails_leaves_nothing(run: Run) -> None:
     write_a_show(Path("night.jsonl"), seconds=5, people=0)
     code, _, err = run("report", "night.jsonl", "--mix", write("x.wav", "x"), "--out", "there")

@@ -20,7 +20,17 @@ from crowdstream.models import (
     load_model,
     take_checkpoint,
 )
-from crowdstream.vision.export import ExportPrecision, Format, check_export, export_model
+from crowdstream.vision import export
+from crowdstream.vision.drift import Drift
+from crowdstream.vision.export import (
+    ExportPrecision,
+    Format,
+    Measured,
+    check_export,
+    export_model,
+    measure_drift,
+)
+from crowdstream.vision.export_pictures import DRAWN_PICTURES
 
 ULTRALYTICS = """
 import json, os, signal, sys
@@ -45,7 +55,7 @@ class YOLO:
         Path({seen!r}).write_text(json.dumps({{
             "content": self.path.read_bytes().hex(), "options": options, "pid": os.getpid(),
             "folder": str(self.path.parent), "nice": os.nice(0),
-            "pictures": len(list((self.path.parent / "data" / "images").glob("*.jpg"))),
+            "pictures": len(list((self.path.parent / "pictures").glob("*.png"))),
         }}))
         if MANNER == "raises":
             raise RuntimeError("no such\\nlayer")
@@ -87,6 +97,72 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return made
 
 
+OPENVINO = """
+from pathlib import Path
+
+
+class Node:
+    def __init__(self, name, kind, inputs=(), shape=()):
+        self.name, self.kind, self.inputs, self.shape = name, kind, inputs, shape
+
+    def get_friendly_name(self): return self.name
+    def get_type_name(self): return self.kind
+    def get_input_size(self): return len(self.inputs)
+    def input_value(self, at): return Value(self.inputs[at])
+    def input(self, at): return self.inputs[at]
+    def get_shape(self): return self.shape
+
+
+class Value:
+    def __init__(self, node): self.node = node
+    def get_node(self): return self.node
+
+
+class Core:
+    def read_model(self, path):
+        assert path.read_text() == "<net/>"
+        weights = Node("w", "Constant", shape=(64, 80, 1, 1))
+        bins = Node("bins", "Constant", shape=(1, 16, 1, 1))
+        early = Node("early", "Convolution", (Node("picture", "Parameter"), weights))
+        last = Node("last", "Convolution", (early, weights))
+        mean = Node("mean", "Convolution", (Node("softmax", "Softmax", (last,)), bins))
+        model = type("Model", (), {})()
+        model.outputs = [Value(Node("result", "Result", (mean,)))]
+        return model
+
+
+def save_model(model, path, compress_to_fp16):
+    path.write_text("<rounded/>")
+    path.with_suffix(".bin").write_bytes(b"fewer numbers")
+"""
+NNCF = """
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+
+class QuantizationPreset:
+    MIXED = "mixed"
+
+
+def Dataset(items, transform):
+    return [transform(item) for item in items]
+
+
+def IgnoredScope(names, validate):
+    return names
+
+
+def quantize(model, data, subset_size, preset, ignored_scope, advanced_parameters):
+    Path({seen!r}).write_text(json.dumps({{
+        "shapes": [list(each.shape) for each in data], "size": subset_size,
+        "largest": float(max(each.max() for each in data)), "ignored": ignored_scope,
+        "options": vars(advanced_parameters),
+    }}))
+    return model
+"""
+
+
 CHECKPOINT = Checkpoint("pose", b"a checkpoint", "0" * 64)
 
 
@@ -96,8 +172,19 @@ class Library:
     def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._root = root
         self._seen = root / "seen.json"
-        for package in ("torch", "torchvision", "openvino", "nncf"):
+        for package in ("torch", "torchvision"):
             (root / f"{package}.py").write_text("")
+        (root / "openvino.py").write_text(OPENVINO)
+        inside = root / "nncf" / "quantization"
+        inside.mkdir(parents=True)
+        (root / "nncf" / "__init__.py").write_text(NNCF.format(seen=str(root / "rounded.json")))
+        (inside / "__init__.py").write_text("")
+        (inside / "advanced_parameters.py").write_text(
+            "from types import SimpleNamespace as AdvancedQuantizationParameters\n"
+        )
+        (inside / "range_estimator.py").write_text(
+            "class RangeEstimatorParametersSet: MINMAX, HISTOGRAM = 'minmax', 'histogram'\n"
+        )
         self.behaves("well")
         monkeypatch.setenv("PYTHONPATH", str(root))
         monkeypatch.delenv("CROWDSTREAM_EXPORT_PYTHON", raising=False)
@@ -114,6 +201,29 @@ class Library:
         found: dict[str, object] = json.loads(self._seen.read_text())
         return found
 
+    @property
+    def rounded(self) -> dict[str, object]:
+        """How it was asked for 8 bits."""
+        found: dict[str, object] = json.loads((self._root / "rounded.json").read_text())
+        return found
+
+
+SOME_DRIFT = Drift(people=20, lost=0.05, pixels=1.25)
+
+
+@pytest.fixture(autouse=True)
+def compared(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, Path | None]]:
+    """Which files were compared, by what they hold; no engine opens the ones that tests make."""
+    made: list[tuple[str, str, Path | None]] = []
+
+    def measure(exact: Path, rounded: Path, calibrate: Path | None) -> list[Measured]:
+        texts = [next(each.glob("*.xml")).read_text() for each in (exact, rounded)]
+        made.append((texts[0], texts[1], calibrate))
+        return [Measured("drawn people", SOME_DRIFT)]
+
+    monkeypatch.setattr(export, "measure_drift", measure)
+    return made
+
 
 @pytest.fixture
 def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
@@ -126,7 +236,7 @@ def library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
     [
         ("fp32", "new_openvino_model", 32),
         ("fp16", "new_half_openvino_model", 16),
-        ("int8", "new_int8_openvino_model", 8),
+        ("int8", "new_int8_openvino_model", 32),
     ],
 )
 def test_what_the_job_made_is_placed_and_noted(
@@ -136,22 +246,69 @@ def test_what_the_job_made_is_placed_and_noted(
     told: list[str] = []
     made = export_model(
         CHECKPOINT, folder, state, name="new", precision=precision, progress=told.append
-    )
+    ).file
     assert made.paths == (folder / lies_in / "new.xml", folder / lies_in / "new.bin")
     loaded = load_model(find_model(made.name, folder), folder, state)
-    assert (loaded.weights, loaded.trust) == (b"numbers", "noted")
+    numbers = b"fewer numbers" if precision == "int8" else b"numbers"
+    assert (loaded.weights, loaded.trust) == (numbers, "noted")
     seen = library.seen
     assert bytes.fromhex(str(seen["content"])) == CHECKPOINT.content
     options = seen["options"]
     assert isinstance(options, dict)
-    assert (options["quantize"], options["imgsz"], "data" in options) == (
-        asked, [384, 640], precision == "int8",
-    )  # fmt: skip
+    assert (options["quantize"], options["imgsz"]) == (asked, [384, 640])
     assert (seen["pictures"] != 0) == (precision == "int8")
     assert seen["nice"] != os.nice(0)
     assert any("making openvino files" in line for line in told)
     assert "a library that prints" not in told
     assert list(scratch.iterdir()) == []
+
+
+def test_rounding_leaves_the_answer_exact_and_is_compared(
+    library: Library, folder: Path, state: Path, compared: list[tuple[str, str, Path | None]]
+) -> None:
+    """The last convolutions and all after them stay; what it cost is told with the file."""
+    made = export_model(CHECKPOINT, folder, state, name="new", precision="int8")
+    assert made.drifts == (Measured("drawn people", SOME_DRIFT),)
+    assert compared == [("<net/>", "<rounded/>", None)]
+    asked = library.rounded
+    ignored = asked["ignored"]
+    assert isinstance(ignored, list)
+    assert sorted(ignored) == ["bins", "last", "mean", "result", "softmax"]
+    assert asked["shapes"] == [[1, 3, 384, 640]] * DRAWN_PICTURES
+    assert asked["size"] == DRAWN_PICTURES
+    assert asked["largest"] == 1.0
+    assert asked["options"] == {
+        "activations_range_estimator_params": "histogram", "disable_bias_correction": True,
+    }  # fmt: skip
+    assert export_model(CHECKPOINT, folder, state, name="new").drifts == ()
+
+
+@pytest.mark.assets
+@pytest.mark.timeout(90)
+def test_a_network_beside_itself_has_not_drifted(assets: Path, tmp_path: Path) -> None:
+    """On drawn people, and on the pictures of the room."""
+    import cv2
+    import numpy as np
+
+    cv2.imwrite(str(tmp_path / "dark.png"), np.zeros((72, 128, 3), np.uint8))
+    folder = assets / "pose" / "yolov8n-pose_int8_openvino_model"
+    drawn, room = measure_drift(folder, folder, tmp_path)
+    assert (drawn.drift.people > 30, drawn.drift[1:]) == (True, (0.0, 0.0))
+    assert (room.where, room.drift) == (str(tmp_path), Drift(0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("drift", "good", "told"),
+    [
+        (Drift(40, 0.025, 1.54), True, "joints are 1.5 px off and 2 % of people lost (40 people"),
+        (Drift(40, 0.0, 2.6), False, "2.6 px off"),
+        (Drift(40, 0.1, 1.0), False, "10 % of people lost"),
+        (Drift(0, 0.0, 0.0), True, "finds nobody in drawn people"),
+    ],
+)
+def test_what_rounding_cost_is_told_and_judged(drift: Drift, good: bool, told: str) -> None:
+    measured = Measured("drawn people", drift)
+    assert (measured.good, told in str(measured)) == (good, True)
 
 
 def test_an_older_ultralytics_is_asked_in_its_own_words(
@@ -228,7 +385,10 @@ def test_what_does_not_go_together(
         check_export(form, precision, calibrate)
 
 
-def test_pictures_of_the_room(library: Library, folder: Path, state: Path, tmp_path: Path) -> None:
+def test_pictures_of_the_room(
+    library: Library, folder: Path, state: Path, tmp_path: Path,
+    compared: list[tuple[str, str, Path | None]],
+) -> None:  # fmt: skip
     import cv2
     import numpy as np
 
@@ -242,6 +402,10 @@ def test_pictures_of_the_room(library: Library, folder: Path, state: Path, tmp_p
         cv2.imwrite(str(room / f"{number}.png"), np.full((72, 128, 3), number, np.uint8))
     export_model(CHECKPOINT, folder, state, name="n", precision="int8", calibrate=room)
     assert library.seen["pictures"] == 3
+    assert compared[-1][2] == room
+    # Seen as when the network runs: whole, with grey above and below.
+    assert library.rounded["shapes"] == [[1, 3, 384, 640]] * 3
+    assert library.rounded["largest"] == pytest.approx(114 / 255)
     (room / "4.png").write_bytes(b"no picture")
     with pytest.raises(MediaError, match=r"4\.png cannot be read"):
         export_model(CHECKPOINT, folder, state, name="n", precision="int8", calibrate=room)
