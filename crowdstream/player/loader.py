@@ -33,6 +33,10 @@ KEPT_TRACKS: Final = 3
 DECODE_SECONDS: Final = 120.0
 """A decoder that takes longer for one track hangs."""
 
+NICENESS: Final = 0
+"""After the player, which may go before all others, but beside everything else that computes: the
+first track is waited for."""
+
 TOUCH_SECONDS: Final = 0.5
 AHEAD_SECONDS: Final = 10.0
 """So much of each deck's future is touched every half second: a busy machine may have dropped it
@@ -88,7 +92,7 @@ class Loader:
 
     def _work(self) -> None:
         with contextlib.suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while True:
             if not self._wake.wait(TOUCH_SECONDS):
                 self._touch_ahead()
@@ -174,7 +178,7 @@ def decode() -> None:
 
     folder, budget = be_spoken_with("decoder")
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, 10)
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     caches = [
         DecodedCache(Path(folder), int(budget)),
         DecodedCache(_elsewhere(), int(budget)),

@@ -17,6 +17,8 @@ from crowdstream.music.library import Track, load_stems, read_track
 from crowdstream.player.loader import KEPT_TRACKS, Loader
 from crowdstream.testing.music import SHORT_FORM, a_track, write_clicks
 
+pytestmark = pytest.mark.timeout(120)
+
 RATE = 44100
 T = TypeVar("T")
 
