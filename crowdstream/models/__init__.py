@@ -22,7 +22,7 @@ from crowdstream.models.kinds import (
     Trust,
     Verdict,
 )
-from crowdstream.models.load import MAX_BYTES, compare_model, load_model
+from crowdstream.models.load import MAX_BYTES, compare_model, load_model, look_through, read_bytes
 from crowdstream.models.take import Checkpoint, take_checkpoint
 
 __all__ = [
@@ -44,6 +44,8 @@ __all__ = [
     "forms_of",
     "list_models",
     "load_model",
+    "look_through",
+    "read_bytes",
     "read_manifest",
     "take_checkpoint",
     "verify_models",
