@@ -69,12 +69,15 @@ def the_model(name: str, config: Config) -> str:
     Raises:
         ModelMissing: it is not.
         ConfigError: it is nothing that may be loaded.
+        MediaError: it is no whole pose model.
     """
     if name not in ("none", "auto"):
-        from crowdstream.models import find_model
+        from crowdstream.models import find_model, look_through, read_bytes
 
         pickles = config.stages.get("estimate_pose", {}).get("backend") == "ultralytics"
-        find_model(name, places_of(config).models, pickles=pickles)
+        file = find_model(name, places_of(config).models, pickles=pickles)
+        # Told before anything is started: a short run could end before a model is opened.
+        look_through(name, file, [read_bytes(path) for path in file.paths])
     return name
 
 

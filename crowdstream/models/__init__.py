@@ -22,7 +22,7 @@ from crowdstream.models.kinds import (
     Trust,
     Verdict,
 )
-from crowdstream.models.load import MAX_BYTES, compare_model, load_model
+from crowdstream.models.load import MAX_BYTES, compare_model, load_model, look_through, read_bytes
 from crowdstream.models.take import Checkpoint, Weights, take_checkpoint, take_weights
 
 __all__ = [
@@ -45,6 +45,8 @@ __all__ = [
     "forms_of",
     "list_models",
     "load_model",
+    "look_through",
+    "read_bytes",
     "read_manifest",
     "take_checkpoint",
     "take_weights",

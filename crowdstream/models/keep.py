@@ -11,9 +11,8 @@ from typing import Literal
 from crowdstream.errors import ConfigError, DeviceError
 from crowdstream.models.find import NAME, by_name, by_path, find_model, models_in, read_manifest
 from crowdstream.models.kinds import ListedModel, ModelFile, Verdict
-from crowdstream.models.load import expected_hashes, read_bytes
+from crowdstream.models.load import expected_hashes, look_through, read_bytes
 from crowdstream.models.notes import note, read_notes, write_whole
-from crowdstream.models.outline import check_output_shape, read_outline
 
 
 def list_models(folder: Path, state: Path) -> list[ListedModel]:
@@ -66,10 +65,9 @@ def add_model(source: Path, folder: Path, state: Path) -> ModelFile:
     file = by_path(source.name, source.expanduser())
     contents = [read_bytes(path) for path in file.paths]
     name = file.paths[0].stem
+    # Looked at here already: the person who adds it is the one who can do something about it.
+    look_through(file.name, file, contents)
     if file.form == "onnx":
-        # Looked at here already: the person who adds it is the one who can do something about it.
-        outline = read_outline(file.name, contents[0])
-        check_output_shape(file.name, outline.inputs, outline.outputs)
         folder_of_model = folder
     else:
         parent = source.name if source.is_dir() else source.resolve().parent.name

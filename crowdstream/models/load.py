@@ -6,6 +6,7 @@ import hashlib
 import os
 import shlex
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,8 @@ from crowdstream.errors import ConfigError, DeviceError, MediaError
 from crowdstream.models.find import read_manifest
 from crowdstream.models.kinds import LoadedModel, ModelFile, ModelMissing, Trust
 from crowdstream.models.notes import note, read_notes
+from crowdstream.models.outline import check_outline, read_outline
+from crowdstream.models.outline_ir import read_ir_outline
 
 MAX_BYTES: Final = 1 << 30
 """Larger files are no pose models; reading one would push the music out of memory."""
@@ -50,6 +53,17 @@ def compare_model(file: ModelFile, folder: Path, state: Path) -> LoadedModel:
         sha256=hashes,
         trust=trust,
     )
+
+
+def look_through(name: str, file: ModelFile, contents: Sequence[bytes]) -> None:
+    """Refuse what is no whole pose model, before an engine sees it. A .pt tells nothing unopened.
+
+    `contents` are the bytes of its files. Raises MediaError.
+    """
+    if file.form == "onnx":
+        check_outline(name, read_outline(name, contents[0]))
+    elif file.form == "openvino":
+        check_outline(name, read_ir_outline(name, contents[0], len(contents[1])))
 
 
 def refuse_unknown(path: Path, found: str, folder: Path, notes: dict[str, str]) -> None:

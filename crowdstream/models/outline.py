@@ -39,6 +39,9 @@ _INSIDE: Final = {
     ("sparse", 1): "tensor",
     ("sparse", 2): "tensor",
 }
+_KINDS: Final = {1: "f32", 2: "u8", 3: "i8", 6: "i32", 7: "i64", 10: "f16", 11: "f64", 16: "bf16"}
+# Of TensorProto.DataType: what numbers a network may take.
+
 _TENSOR_EXTERNAL_DATA: Final = 13
 _TENSOR_DATA_LOCATION: Final = 14
 
@@ -46,14 +49,16 @@ _MAX_DEPTH: Final = 32
 # Graphs lie within nodes of graphs; real models go three deep.
 
 
-class OnnxOutline(NamedTuple):
+class Outline(NamedTuple):
     """What goes in and what comes out."""
 
     inputs: list[Shape]
     outputs: list[Shape]
+    kinds: list[str]
+    """Of numbers that each input takes: `f32` is what we give."""
 
 
-def read_outline(name: str, content: bytes) -> OnnxOutline:
+def read_outline(name: str, content: bytes) -> Outline:
     """Shapes of the inputs and outputs of an ONNX file, read without an engine.
 
     Raises MediaError if the bytes are no ONNX file, or keep weights in other files.
@@ -74,9 +79,9 @@ def read_outline(name: str, content: bytes) -> OnnxOutline:
         raise MediaError(f"{name} is not a whole ONNX file: copy or export it again") from None
 
 
-def _outline(graph: memoryview) -> OnnxOutline:
+def _outline(graph: memoryview) -> Outline:
     weights = set()
-    inputs: list[tuple[bytes, Shape]] = []
+    inputs: list[tuple[bytes, Shape, str]] = []
     outputs: list[Shape] = []
     for field, body in _fields(graph):
         if not isinstance(body, memoryview):
@@ -87,24 +92,28 @@ def _outline(graph: memoryview) -> OnnxOutline:
             inputs.append(_value(body))
         elif field == 12:
             outputs.append(_value(body)[1])
-    return OnnxOutline([shape for name, shape in inputs if name not in weights], outputs)
+    given = [each for each in inputs if each[0] not in weights]
+    return Outline([shape for _, shape, _ in given], outputs, [kind for *_, kind in given])
 
 
-def _value(body: memoryview) -> tuple[bytes, Shape]:
-    """Name and shape of a ValueInfoProto: type (2), tensor (1), shape (2), dimensions (1)."""
-    name = _bytes_at(body, 1)
+def _value(body: memoryview) -> tuple[bytes, Shape, str]:
+    """Name, shape and kind of a ValueInfoProto: type (2), tensor (1), shape (2), dimensions (1)."""
+    name, kind = _bytes_at(body, 1), ""
     for field in (2, 1, 2):
         found = next((inner for at, inner in _fields(body) if at == field), None)
         if not isinstance(found, memoryview):
-            return name, ()
+            return name, (), kind
         body = found
+        if field == 1:
+            number = next((inner for at, inner in _fields(body) if at == 1), 0)
+            kind = _KINDS.get(number, "other numbers") if isinstance(number, int) else ""
     sizes: list[int | str] = []
     for field, dimension in _fields(body):
         if field == 1 and isinstance(dimension, memoryview):
             size = next((value for at, value in _fields(dimension) if at == 1), None)
             known = isinstance(size, int) and 0 < size < 1 << 31
             sizes.append(size if known and isinstance(size, int) else "")
-    return name, tuple(sizes)
+    return name, tuple(sizes), kind
 
 
 def _bytes_at(body: memoryview, wanted: int) -> bytes:
@@ -166,6 +175,15 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
     raise ValueError
+
+
+def check_outline(name: str, outline: Outline) -> None:
+    """Refuse what is no pose model of 17 key points that takes 32-bit floats. Raises MediaError."""
+    check_output_shape(name, outline.inputs, outline.outputs)
+    if outline.kinds != ["f32"]:
+        raise MediaError(
+            f"{name} takes {' and '.join(outline.kinds)}: export it with 32-bit float inputs"
+        )
 
 
 def check_output_shape(name: str, inputs: Sequence[object], outputs: Sequence[object]) -> None:

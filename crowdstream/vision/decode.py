@@ -8,11 +8,13 @@ The network answers with one column per anchor. The columns that may hold a pers
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from crowdstream.errors import MediaError
 from crowdstream.models.outline import CHANNELS
 from crowdstream.vision.letterbox import STRIDES
 from crowdstream.vision.skeleton import SEEN
@@ -261,6 +263,12 @@ def not_twice(boxes: NDArray[np.float32], keypoints: NDArray[np.float32]) -> NDA
         if once[one]:
             once[other] = False
     return once
+
+
+def refuse_nonsense(name: str, answers: Iterable[NDArray[np.float32]]) -> None:
+    """Raises MediaError if a network answers a plain picture with what are no numbers."""
+    if not all(np.isfinite(answer).all() for answer in answers):
+        raise MediaError(f"{name} answers with values that are no numbers: export it again")
 
 
 def nobody() -> Detections:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from crowdstream.errors import MediaError
-from crowdstream.models.outline import check_output_shape, first_line, read_outline
-from crowdstream.vision.decode import Detections, decode_whole, detections_of
+from crowdstream.models.outline import check_outline, first_line, read_outline
+from crowdstream.vision.decode import Detections, decode_whole, detections_of, refuse_nonsense
 from crowdstream.vision.letterbox import Letterbox
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class OnnxPose:
         """
         onnxruntime: Any = importlib.import_module("onnxruntime")
         outline = read_outline(loaded.name, loaded.model)
-        check_output_shape(loaded.name, outline.inputs, outline.outputs)
+        check_outline(loaded.name, outline)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -69,6 +69,7 @@ class OnnxPose:
         self._fixed = (
             (width, height) if isinstance(width, int) and isinstance(height, int) else None
         )
+        self._name = loaded.name
         self._threads = threads
         self._min_score = min_score
         self._letterbox: Letterbox | None = None
@@ -92,7 +93,7 @@ class OnnxPose:
     def prepare(self, width: int, height: int) -> None:
         """Get ready for pictures of this size, and run once."""
         self._fit(width, height)
-        self._run()
+        refuse_nonsense(self._name, [self._run()])
 
     def infer(self, picture: NDArray[np.uint8]) -> Detections:
         """Find the people in a picture, shape (height, width, 3), BGR."""

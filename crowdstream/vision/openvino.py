@@ -19,6 +19,7 @@ import openvino.properties.hint
 
 from crowdstream.errors import MediaError
 from crowdstream.models.outline import CHANNELS, check_output_shape, first_line, read_outline
+from crowdstream.models.outline_ir import read_ir_outline
 from crowdstream.vision.decode import (
     Detections,
     anchors,
@@ -27,6 +28,7 @@ from crowdstream.vision.decode import (
     detections_of,
     logit,
     people_of_heads,
+    refuse_nonsense,
     surest,
 )
 from crowdstream.vision.graph import (
@@ -87,6 +89,8 @@ class OpenVinoPose:
         self._device, self._instead = self._find_device(device)
         if loaded.form == "onnx":
             read_outline(loaded.name, loaded.model)  # refuses weights in other files
+        else:
+            read_ir_outline(loaded.name, loaded.model, len(loaded.weights))  # and half a file
         self._whole = self._read(loaded)
         self._make_static()
         self._quantised = is_quantised(self._whole)
@@ -138,7 +142,9 @@ class OpenVinoPose:
 
     def prepare(self, width: int, height: int) -> None:
         """Get ready for pictures of this size: compiles if need be, and runs once."""
-        self._fit(width, height).request.infer()
+        request = self._fit(width, height).request
+        request.infer()
+        refuse_nonsense(self._name, (each.data for each in request.output_tensors))
 
     def infer(self, picture: NDArray[np.uint8]) -> Detections:
         """Find the people in a picture, shape (height, width, 3), BGR."""

@@ -439,6 +439,19 @@ def test_each_action_on_models_has_an_example(run: Run, action: str) -> None:
     assert f"example: crowdstream models {action}" in run("models", action, "--help").out
 
 
+@pytest.mark.parametrize("command", [("run", "--for", "3"), ("analyze", "clip.mp4")])
+def test_a_model_that_is_none_is_told_before_anything_starts(
+    run: Run, command: tuple[str, ...]
+) -> None:
+    """However short the run: it does not end well because nobody had opened the model yet."""
+    write("half.onnx", "half of it")
+    code, out, err = run(*command, "--model", "./half.onnx")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1] == (
+        f"crowdstream {command[0]}: ./half.onnx is not a whole ONNX file: copy or export it again"
+    )
+
+
 @pytest.mark.parametrize("pixels", [1.5, 4.2])
 def test_what_rounding_cost_is_told_after_an_export(
     run: Run, pixels: float, monkeypatch: pytest.MonkeyPatch
@@ -476,6 +489,7 @@ def test_doctor_tells_what_the_pose_model_is_computed_in(
     monkeypatch.setenv("CROWDSTREAM_CACHE", str(tmp_path / "cache"))
     from crowdstream.vision.chosen import Choice, processor, remember
 
+    monkeypatch.setenv("CROWDSTREAM_CACHE", str(tmp_path / "cache"))
     write("config.toml", "")
     page = json.loads(run("doctor", "--json").out)
     assert page["pose_precision"] == []
@@ -544,7 +558,7 @@ def test_models_of_an_empty_folder(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("name", "content", "code"),
-    [("nowhere.onnx", None, 69), ("text.onnx", "hello", 1), ("weights.pt", "PK", 78)],
+    [("nowhere.onnx", None, 69), ("text.onnx", "hello", 1), ("weights.pkl", "PK", 78)],
 )
 def test_what_is_no_model_is_not_added(run: Run, name: str, content: str | None, code: int) -> None:
     write("config.toml", 'models_folder = "weights"\n')

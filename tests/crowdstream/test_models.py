@@ -24,6 +24,7 @@ from crowdstream.models import (
     verify_models,
 )
 from crowdstream.models.outline import read_outline
+from crowdstream.models.outline_ir import read_ir_outline
 
 
 @pytest.fixture
@@ -65,6 +66,18 @@ def a_pose_onnx(
     else:
         onnx.save_model(model, str(path))
     return path
+
+
+def an_ir(outputs: tuple[int, ...] = (1, 56, 8400), size: int = 0) -> bytes:
+    """The outside of an OpenVINO pose model whose numbers end at `size` in the .bin."""
+    dims = "".join(f"<dim>{each}</dim>" for each in outputs)
+    return (
+        '<net name="m" version="11"><layers>'
+        '<layer type="Parameter"><data shape="1,3,640,640" element_type="f32"/></layer>'
+        f'<layer type="Const"><data offset="0" size="{size}"/></layer>'
+        f'<layer type="Result"><input><port>{dims}</port></input></layer>'
+        "</layers></net>"
+    ).encode()
 
 
 def flip_a_byte(path: Path) -> None:
@@ -257,7 +270,7 @@ def test_added_openvino_folder_is_found_by_name(tmp_path: Path, folder: Path, st
     """Both files go into a folder of the model's name."""
     source = tmp_path / "venue_int8_openvino_model"
     source.mkdir()
-    (source / "v.xml").write_bytes(b"<net/>")
+    (source / "v.xml").write_bytes(an_ir())
     (source / "v.bin").write_bytes(b"w")
     assert add_model(source, folder, state).name == "venue_int8"
     found = find_model("venue", folder)
@@ -273,6 +286,47 @@ def test_adding_what_is_no_pose_model_changes_nothing(
     with pytest.raises(MediaError, match="1x84x8400"):
         add_model(detector, folder, state)
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("xml", "weights", "sentence"),
+    [
+        (an_ir((1, 84, 8400)), b"w", "gives 1x84x8400"),
+        (an_ir(size=100), b"w" * 99, "has 99 bytes and its .xml needs 100"),
+        (an_ir()[:-20], b"w", "not a whole OpenVINO network"),
+        (b"<a/>", b"w", "not a whole OpenVINO network"),
+        (b"no xml", b"w", "not a whole OpenVINO network"),
+        (b'<!DOCTYPE x [<!ENTITY a "b">]>' + an_ir(), b"w", "not a whole OpenVINO network"),
+        (an_ir().replace(b"f32", b"u8"), b"w", "takes u8: export it with 32-bit float"),
+        (an_ir().replace(b'shape="1,3,640,640"', b'shape="?,3,?,?"'), b"w", ""),
+        (an_ir((1, 56, -1)), b"w", ""),
+    ],
+)
+def test_openvino_files_are_looked_through_before_they_are_added(
+    tmp_path: Path, folder: Path, state: Path, xml: bytes, weights: bytes, sentence: str
+) -> None:
+    """Another kind of network, half a file, and what would grow while it is read."""
+    source = tmp_path / "venue_openvino_model"
+    source.mkdir()
+    (source / "v.xml").write_bytes(xml)
+    (source / "v.bin").write_bytes(weights)
+    if not sentence:
+        assert add_model(source, folder, state).name == "venue"
+        return
+    with pytest.raises(MediaError, match=sentence):
+        add_model(source, folder, state)
+    assert list(folder.iterdir()) == []
+
+
+@settings(max_examples=100)
+@given(content=st.binary(max_size=200))
+def test_any_bytes_are_an_openvino_network_or_refused(content: bytes) -> None:
+    """A stranger's file never raises anything but MediaError."""
+    for each in (content, an_ir()[: len(content)] + content, an_ir().replace(b"640", content)):
+        try:
+            read_ir_outline("m", each, 0)
+        except MediaError:
+            pass
 
 
 def test_list_shows_what_is_here_and_what_is_known(folder: Path, state: Path) -> None:

@@ -24,6 +24,7 @@ from crowdstream.vision.decode import (
     detections_of,
     keep_best,
     logit,
+    refuse_nonsense,
     surest,
 )
 from crowdstream.vision.letterbox import STRIDES, Letterbox
@@ -454,3 +455,14 @@ def test_a_picture_of_any_size_is_looked_at(
     assert np.isfinite(found.keypoints).all()
     assert np.isfinite(found.boxes).all()
     model.close()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_answers_that_are_no_numbers_are_refused_when_the_model_is_made_ready(value: float) -> None:
+    """Not taken for an empty floor all night."""
+    good = np.zeros((1, 56, 21), np.float32)
+    bad = good.copy()
+    bad[0, 4, 3] = value
+    refuse_nonsense("crowd", [good])
+    with pytest.raises(MediaError, match="crowd answers with values that are no numbers"):
+        refuse_nonsense("crowd", [good, bad])
