@@ -65,7 +65,7 @@ def run(
         assert "Traceback" not in err
         return Output(code, out, err)
 
-    yield call
+    return call
 
 
 @pytest.fixture(scope="module")
