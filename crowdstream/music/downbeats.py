@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from crowdstream.music.onsets import FRAME_RATE, GROUPS, Onsets
+from crowdstream.music.onsets import FINE_RATE, FRAME_RATE, GROUPS, Onsets
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from crowdstream.music.grid import Strokes
 
     Floats = NDArray[np.floating[Any]]
 
 BAR: Final = 4
 PHRASE_BARS: Final = 8
+
+NOTHING_NEW: Final = 0.02
+"""Of a track whose sections do not differ by more, the form says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +38,20 @@ class Beats:
     stroke: Floats
     """Shape (beats, 3): rise of low, mid and high on the beat itself."""
 
+    kick: Floats
+    """Shape (beats,): weight of a stroke that is low and begins with a click."""
 
-def beats_of(onsets: Onsets, first_seconds: float, beat_seconds: float) -> Beats:
-    """Cut the sound at its beats, from the first to the last that is whole."""
-    count = int((onsets.seconds - first_seconds) / beat_seconds + 0.02)
+
+def beats_of(
+    onsets: Onsets, strokes: Strokes, first_seconds: float, beat_seconds: float, end_seconds: float
+) -> Beats:
+    """Cut the sound at its beats, from the first to the last that begins before the end."""
+    count = max(1, int((end_seconds - first_seconds) / beat_seconds + 0.5))
     edges = (first_seconds + np.arange(count + 1) * beat_seconds) * FRAME_RATE
     power = onsets.power
-    total = np.concatenate((np.zeros((len(power), 1)), np.cumsum(power, axis=1, dtype=np.float64)), axis=1)
+    total = np.concatenate(
+        (np.zeros((len(power), 1)), np.cumsum(power, axis=1, dtype=np.float64)), axis=1
+    )
     index = np.clip(np.rint(edges).astype(np.int64), 0, power.shape[1])
     width = np.maximum(np.diff(index), 1)
     mean = np.diff(total[:, index], axis=1) / width
@@ -48,7 +60,11 @@ def beats_of(onsets: Onsets, first_seconds: float, beat_seconds: float) -> Beats
     rise = onsets.coarse
     near = np.clip(index[:-1, np.newaxis] + np.arange(-3, 4), 0, rise.shape[1] - 1)
     stroke = np.maximum(rise[:, near], 0.0).max(axis=2).T
-    return Beats(level, stroke)
+    at = np.rint((first_seconds + np.arange(count) * beat_seconds) * FINE_RATE).astype(np.int64)
+    close = np.clip(at[:, np.newaxis] + np.arange(-12, 13), 0, strokes.rises.shape[1] - 1)
+    low = strokes.accents[0][close].max(axis=1)
+    clicks = strokes.rises[1:3][:, close].max(axis=2).min(axis=0)
+    return Beats(level, stroke, low * np.sqrt(clicks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,34 +81,36 @@ class Downbeats:
     phrase_confidence: float
 
 
-def find_downbeats(beats: Beats, begins: int) -> Downbeats:
-    """Hear all witnesses. `begins` is the beat at which the music begins."""
-    votes = np.zeros(BAR)
-    votes += _drums(beats.stroke)
+def find_downbeats(beats: Beats, drums: tuple[float, ...]) -> Downbeats:
+    """Hear all witnesses. The music begins with beat 0; `drums` is what they say of each beat."""
+    votes = 2.0 * (np.array(drums) - max(drums))
+    votes += _harmony(beats.level)
     votes += _form(beats.level)
-    votes[begins % BAR] += 1.0
+    votes[0] += 1.5
     beat = int(votes.argmax())
     odds = np.exp(votes - votes.max())
     confidence = float(odds[beat] / odds.sum())
-    lines = np.array([_lines(beats.level, beat + BAR * bar, BAR * PHRASE_BARS) for bar in range(PHRASE_BARS)])
-    lines = lines / (lines.max() + 1e-9) * 4.0
-    lines[0] += 1.0 if begins % BAR == beat else 0.0
-    bar = int(lines.argmax())
-    odds = np.exp(lines - lines.max())
+    lines = np.array(
+        [_lines(beats.level, beat + BAR * bar, BAR * PHRASE_BARS) for bar in range(PHRASE_BARS)]
+    )
+    said = 4.0 * lines / (lines.max() + NOTHING_NEW)
+    said[0] += 1.5  # music begins with a phrase more often than not
+    bar = int(said.argmax())
+    odds = np.exp(said - said.max())
     return Downbeats(beat, confidence, bar, float(odds[bar] / odds.sum()))
 
 
-def _drums(stroke: Floats) -> Floats:
-    """For each of four beats: how much the strokes look as if it were the one."""
-    mean = np.stack([stroke[k::BAR].mean(axis=0) for k in range(BAR)])
-    spread = stroke.std(axis=0) + 1e-6
-    low, mid = (mean[:, 0] - mean[:, 0].mean()) / spread[0], (mean[:, 1] - mean[:, 1].mean()) / spread[1]
-    votes = np.zeros(BAR)
-    for k in range(BAR):
-        back = mid[(k + 1) % 4] + mid[(k + 3) % 4] - mid[k] - mid[(k + 2) % 4]
-        half = 2 * mid[(k + 2) % 4] - 2 * mid[k]
-        votes[k] = 0.5 * max(back, half) + 0.5 * (low[k] - low.mean()) * 2
-    return 2.0 * votes
+def _harmony(level: Floats) -> Floats:
+    """The tones between bass and hats change most on the one."""
+    if len(level) < 16:
+        return np.zeros(BAR)
+    tones = level[:, GROUPS[1]]
+    moved = np.abs(np.diff(tones - tones.mean(axis=1, keepdims=True), axis=0)).mean(axis=1)
+    moved = np.concatenate(([0.0], moved))
+    means = np.array([moved[k::BAR][1:].mean() for k in range(BAR)])
+    spread = moved[BAR:].std() / np.sqrt(len(level) / BAR) + 1e-9
+    votes: Floats = np.clip(0.25 * (means - means.mean()) / spread, -0.7, 0.7)
+    return votes
 
 
 def change(level: Floats, beats: int) -> Floats:
@@ -114,7 +132,10 @@ def _sharp(level: Floats) -> Floats:
     novelty = change(level, 16)
     sharp = np.zeros_like(novelty)
     for aside in (1, 2, 3):
-        sharp[3:-3] += novelty[3:-3] - 0.5 * (novelty[3 - aside : len(novelty) - 3 - aside] + novelty[3 + aside : len(novelty) - 3 + aside])
+        sharp[3:-3] += novelty[3:-3] - 0.5 * (
+            novelty[3 - aside : len(novelty) - 3 - aside]
+            + novelty[3 + aside : len(novelty) - 3 + aside]
+        )
     return np.maximum(sharp, 0.0) * novelty
 
 
@@ -122,9 +143,13 @@ def _form(level: Floats) -> Floats:
     if len(level) < 48:
         return np.zeros(BAR)
     sharp = _sharp(level)
-    votes = np.array([sharp[k::BAR].sum() for k in range(BAR)])
-    return 4.0 * votes / (votes.sum() + 1e-9)
+    sums = np.array([sharp[k::BAR].sum() for k in range(BAR)])
+    votes: Floats = 4.0 * sums / (sums.sum() + NOTHING_NEW)
+    return votes
 
 
 def _lines(level: Floats, first: int, every: int) -> float:
-    return float(change(level, 16)[first::every].sum())
+    """How much the sound changes on lines, on average."""
+    there = change(level, 16)[first::every]
+    there = there[there > 0.0]
+    return float(there.mean()) if len(there) else 0.0

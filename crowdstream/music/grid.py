@@ -36,12 +36,21 @@ FASTEST_BPM: Final = 160.0
 EDGE: Final = 0.006
 """So far beyond its ends, relatively, both octaves are weighed by what is heard."""
 
+UNSURE: Final = 0.45
+"""The confidence of what is one of two."""
+
 BAR: Final = 4
-REPEATS: Final = {1: 1.0, 2: 1.0, 4: 1.5, 8: 1.0, 16: 1.0}
-"""Beats after which music in four repeats, and their weight."""
+REPEATS: Final = {1: 1.0, 2: 1.0, 3: 1.0, 4: 1.5, 5: 1.0, 6: 1.0, 7: 1.0, 8: 1.5, 16: 1.0}
+"""Beats after which music in four repeats, and their weight. The odd ones tell a beat from what
+only fits into the bar: a dotted rhythm, a bar of three in which somebody counts four."""
 
 LOUDNESS_OF_BANDS: Final = (1.2, 1.0, 0.7)
 """Weight of low, mid and high: the beat is the kick's before it is the hat's."""
+
+LOUDNESS: Final = 0.3
+
+FINE_HZ: Final = (0.0, 280.0, 1200.0, 4500.0, 11500.0)
+"""Edges of the fine bands: the body of a kick; bass and chords; the crack of a snare; hats."""
 
 ATTACK_SECONDS: Final = 0.0
 """From where the rise is greatest to where the stroke begins."""
@@ -64,33 +73,61 @@ class Grid:
     reason: str
     """Why the confidence is low; empty when it is not."""
 
+    bars: tuple[float, ...]
+    """How much the drums look like bars that begin at the first, second… beat: -2 to 2."""
+
     @property
     def beat_seconds(self) -> float:
         """Length of a beat."""
         return 60.0 / self.bpm
 
 
-def fine_rises(mono: Sound) -> Floats:
-    """Rises at FINE_RATE, shape (3, frames): low, mid, high."""
-    power = band_power(mono, FINE_WINDOW, FINE_HOP, (0.0, 280.0, 2500.0, 11500.0))
-    loud = np.quantile(power[:, ::10], 0.98, axis=1)
-    floor = np.maximum(1e-4 * loud, 1e-7 * loud.max() + 1e-14)
-    level = np.log10(power + floor[:, np.newaxis])
-    rise = np.zeros_like(level)
-    rise[:, 3:] = np.maximum(level[:, 3:] - level[:, :-3], 0.0)
-    return rise
+@dataclass(frozen=True, slots=True)
+class Strokes:
+    """Loudness of four bands (FINE_HZ) at FINE_RATE, seen in two ways; shape (4, frames)."""
+
+    rises: Floats
+    """How much it rises within 3 ms: when a stroke begins."""
+
+    accents: Floats
+    """How much louder the next 60 ms are than the last 30: how much weight a stroke has."""
 
 
-def measure_grid(onsets: Onsets, fine: Floats) -> Grid:
+def strokes_of(mono: Sound) -> Strokes:
+    """The strokes of one channel at RATE.
+
+    Loudness grows with the 0.3rd power of power (Stevens 1957): a ghost note stays a ghost, and
+    the hardest stroke does not drown all others.
+    """
+    level = band_power(mono, FINE_WINDOW, FINE_HOP, FINE_HZ) ** LOUDNESS
+    rises = np.zeros_like(level)
+    rises[:, 3:] = np.maximum(level[:, 3:] - level[:, :-3], 0.0)
+    total = np.cumsum(np.pad(level, ((0, 0), (33, 64))), axis=1, dtype=np.float64)
+    count = level.shape[1]
+    before = (total[:, 30 : 30 + count] - total[:, :count]) / 30.0
+    after = (total[:, 96 : 96 + count] - total[:, 36 : 36 + count]) / 60.0
+    return Strokes(rises, np.maximum(after - before, 0.0).astype(np.float32))
+
+
+def measure_grid(onsets: Onsets, strokes: Strokes) -> Grid:
     """The grid that explains the rises best."""
     repeats = autocorrelation(onsets.coarse)
     period, scores = _best_period(repeats)
     period = _longer(repeats, period)
-    period, drift, share = straighten(fine, period / FRAME_RATE)
-    period = _octave(fine, period)
-    phase, phase_margin = _phase(fine, period)
-    confidence, reason = _trust(repeats, period * FRAME_RATE, scores, drift, share, phase_margin)
-    return Grid(float(60.0 / period), float(phase), confidence, drift, reason)
+    period, drift, share = straighten(strokes.rises, period / FRAME_RATE)
+    period, clear = _octave(strokes, period)
+    phase, phase_margin = _phase(strokes, period)
+    wander = tempo_wander(onsets.coarse, period * FRAME_RATE)
+    confidence, reason = _trust(
+        repeats, period * FRAME_RATE, scores, wander, share, drift, phase_margin, onsets.seconds
+    )
+    if not clear and confidence >= UNSURE:
+        confidence, reason = UNSURE, "it may be twice as fast or half as fast"
+    looks = drum_bars(strokes, period)
+    starts = np.rint((phase / period + np.arange(BAR)) * len(looks) / BAR).astype(int)
+    near = starts[:, np.newaxis] + np.arange(-30, 31)
+    likely = tuple(float(look) for look in looks[near % len(looks)].max(axis=1))
+    return Grid(float(60.0 / period), float(phase), confidence, drift, reason, likely)
 
 
 def autocorrelation(rows: Floats) -> Floats:
@@ -99,11 +136,15 @@ def autocorrelation(rows: Floats) -> Floats:
     size = 1 << (2 * count - 1).bit_length()
     total = np.zeros(count)
     for row, weight in zip(rows, LOUDNESS_OF_BANDS, strict=True):
+        row = np.convolve(row, (0.1, 0.25, 0.3, 0.25, 0.1), "same")  # no loss between frames
         spectrum = np.fft.rfft(row, size)
         same = np.fft.irfft(np.square(spectrum.real) + np.square(spectrum.imag), size)[:count]
         total += weight * same / (same[0] + 1e-9)
     # Late lags compare less sound; what is left of less than a quarter says nothing sure.
-    return total / sum(LOUDNESS_OF_BANDS) / np.maximum(1.0 - np.arange(count) / count, 0.25)
+    repeats: Floats = (
+        total / sum(LOUDNESS_OF_BANDS) / np.maximum(1.0 - np.arange(count) / count, 0.25)
+    )
+    return repeats
 
 
 def at_lag(repeats: Floats, lag: Floats | float) -> Floats:
@@ -127,7 +168,7 @@ def repetition(repeats: Floats, period: Floats) -> Floats:
 
 
 def _best_period(repeats: Floats) -> tuple[float, tuple[float, float]]:
-    """The period in frames with the best score, that score, and the best that is no octave of it."""
+    """The best period in frames, its score, and that of the best that is no octave of it."""
     low, high = SLOWEST_BPM * (1 - EDGE), FASTEST_BPM * (1 + EDGE)
     bpm = np.exp(np.linspace(math.log(low), math.log(high), 1400))
     score = repetition(repeats, 60.0 * FRAME_RATE / bpm)
@@ -192,7 +233,8 @@ def straighten(fine: Floats, period: float) -> tuple[float, float, float]:
         share = float(weights[away < 0.015].sum() / weights.sum())
         order = np.argsort(away)
         passed = np.cumsum(weights[order]) / weights.sum()
-        drift = float(away[order][min(np.searchsorted(passed, 0.95), len(order) - 1)])
+        most = min(int(np.searchsorted(passed, 0.95)), len(order) - 1)
+        drift = float(away[order[most]])
         period *= 1.0 + slope
         if abs(slope) < 1e-7:
             break
@@ -246,78 +288,195 @@ def _blurred(rows: Floats, bins: int = 7) -> Floats:
     return total
 
 
-def _octave(fine: Floats, period: float) -> float:
-    """Into the octave; at its very ends, where both would do, by what is struck between beats."""
+def _octave(strokes: Strokes, period: float) -> tuple[float, bool]:
+    """Into the octave; at its ends, where both would do, by what is struck between the beats.
+
+    Says whether it is clear.
+    """
     while 60.0 / period < SLOWEST_BPM * (1 - EDGE):
         period /= 2
     while 60.0 / period > FASTEST_BPM * (1 + EDGE):
         period *= 2
     slow = period if 60.0 / period < 1.5 * SLOWEST_BPM else 2 * period
     if not SLOWEST_BPM * (1 - EDGE) <= 60.0 / slow <= SLOWEST_BPM * (1 + EDGE):
-        return period
+        return period, True
     bins = round(slow * FINE_RATE)
-    profile = _blurred(fold(fine, slow, bins), 21)
-    phase, _ = _phase(fine, slow)
-    here = round(phase * FINE_RATE) % bins
-    half = (here + bins // 2) % bins
-    strokes = profile - np.median(profile, axis=1, keepdims=True)
-    on, between = strokes[:2, here], strokes[:2, half]
-    return slow / 2 if float(np.max(between / np.maximum(on, 1e-9))) > 0.5 else slow
+    kick, snare = _drums(strokes, slow, bins)
+    here = round(_phase(strokes, slow)[0] * FINE_RATE)
+    around = np.arange(-20, 21)
+    kicks, snares = (
+        [float(row[(here + half + around) % bins].max()) for half in (0, bins // 2)]
+        for row in (kick, snare)
+    )
+    # Between the beats there are as many kicks as on them, or kick and snare take turns.
+    even = min(kicks) > 0.6 * max(kicks)
+    in_turn = min(kicks) < 0.3 * max(kicks) and min(snares) < 0.3 * max(snares)
+    in_turn = in_turn and (kicks[0] > kicks[1]) != (snares[0] > snares[1])
+    # Who plays half time is as right at half the tempo; only a kick on each beat settles it.
+    twice, _ = _drums(strokes, 2 * slow, 2 * bins)
+    each = [float(twice[(here + late + around) % (2 * bins)].max()) for late in (0, bins)]
+    steady = min(each) > 0.6 * float(twice.max())
+    clear = steady and not 0.3 < min(kicks) / (max(kicks) + 1e-9) < 0.75
+    return slow / 2 if even or in_turn else slow, clear
 
 
-STROKES: Final = (1.0, 0.8, 0.35)
+def _drums(strokes: Strokes, length: float, bins: int) -> tuple[Floats, Floats]:
+    """(kick, snare): their weight over a length in seconds, laid over each other; from 0."""
+    weight = fold(strokes.accents, length, bins)
+    sharp = _largest(_blurred(fold(strokes.rises, length, bins), 9), 8)
+    weight -= weight.min(axis=1, keepdims=True)
+    # A kick begins with a click, which a bass note of the same weight does not.
+    clicks = sharp[1:3] / (sharp[1:3].max(axis=1, keepdims=True) + 1e-9)
+    return weight[0] * (0.1 + clicks.mean(axis=0)), weight[2]
 
 
-def _phase(fine: Floats, period: float) -> tuple[float, float]:
+KICKS: Final = (1.0, 0, 0.2, 0.2, 0.5, 0, 0.25, 0.2, 0.7, 0.1, 0.4, 0.1, 0.5, 0, 0.2, 0.1)
+BACKBEAT: Final = (0, 0, 0, 0.1, 1.0, 0, 0, 0.2, 0.3, 0.2, 0, 0, 1.0, 0, 0.1, 0.2)
+HALF_TIME: Final = (0, 0, 0, 0.1, 0.1, 0, 0, 0.2, 1.0, 0.1, 0, 0, 0.1, 0, 0.1, 0.2)
+DEMBOW: Final = (0, 0, 0, 1.0, 0, 0, 1.0, 0, 0, 0, 0, 1.0, 0, 0, 1.0, 0)
+"""How often drummers strike on each sixteenth of a bar: bass drum; snare or clap."""
+
+
+SNARES: Final = ((BACKBEAT, 1.0), (HALF_TIME, 1.0), (DEMBOW, 0.8))
+"""Patterns of the snare, and how much each tells: what avoids the beats may be other things."""
+
+
+def drum_bars(strokes: Strokes, period: float) -> Floats:
+    """How much the strokes look like bars that begin at each millisecond of a bar, -2 to 2."""
+    bins = round(BAR * period * FINE_RATE)
+    kick, snare = _drums(strokes, BAR * period, bins)
+    kicks = _likeness(kick, KICKS)
+    backs = [trust * _likeness(snare, pattern) for pattern, trust in SNARES]
+    bars: Floats = kicks + np.max(backs, axis=0)
+    return bars
+
+
+def _likeness(profile: Floats, pattern: tuple[float, ...]) -> Floats:
+    """Correlation of a profile with a pattern of sixteenths that begins at each of its bins."""
+    bins = len(profile)
+    away = np.abs((np.arange(bins) + bins / 2) % bins - bins / 2)
+    width = bins / 16 * 0.2
+    hit = np.exp(-0.5 * np.square(away / width))
+    wanted = np.zeros(bins)
+    for step, weight in enumerate(pattern):
+        wanted += weight * np.roll(hit, round(step * bins / 16))
+    wanted -= wanted.mean()
+    here = np.fft.irfft(np.fft.rfft(profile - profile.mean()) * np.fft.rfft(hit), bins)
+    same = np.fft.irfft(np.fft.rfft(here) * np.conj(np.fft.rfft(wanted)), bins)
+    size = math.sqrt(float(here @ here) * float(wanted @ wanted))
+    return same / (size + 1e-12)
+
+
+WEIGHTS: Final = (1.0, 0.6, 0.8, 0.35)
+"""Of the fine bands, in how much a stroke tells of the beat."""
+
+
+def _phase(strokes: Strokes, period: float) -> tuple[float, float]:
     """(first beat in seconds, margin): where in the period the beat is struck."""
+    bars = drum_bars(strokes, period)
+    first = int(bars.argmax())
+    quarter = len(bars) / BAR
+    distance = np.abs((np.arange(len(bars)) - first + quarter / 2) % quarter - quarter / 2)
+    rival = float(bars[distance > 0.12 * quarter].max(initial=-1.0))
     bins = round(period * FINE_RATE)
-    profile = _blurred(fold(fine, period, bins), 9)
-    profile -= np.median(profile, axis=1, keepdims=True)
-    wide = np.stack([_largest(row, 12) for row in np.maximum(profile, 0.0)])
-    strength = np.array(STROKES) @ (wide / (wide.max(axis=1, keepdims=True) + 1e-9))
-    best = int(strength.argmax())
-    total = np.array(STROKES) @ (profile / (profile.max(axis=1, keepdims=True) + 1e-9))
-    near = (best + np.arange(-14, 15)) % bins
-    top = int(total[near].argmax())
-    at = _top(total[near], top, best - 14, 1.0)
-    distance = np.abs((np.arange(bins) - at + bins / 2) % bins - bins / 2)
-    rival = float(strength[distance > 0.12 * bins].max(initial=0.0))
+    sharp = _blurred(fold(strokes.rises, period, bins), 9)
+    sharp -= np.median(sharp, axis=1, keepdims=True)
+    total = np.array(WEIGHTS) @ (sharp / (sharp.max(axis=1, keepdims=True) + 1e-9))
+    # Accents begin some milliseconds before the stroke: they look ahead.
+    best = round(first * bins * BAR / len(bars))
+    near = (best + np.arange(-30, 31)) % bins
+    top = int((total[near] * np.hanning(71)[5:-5]).argmax())
+    at = _top(total[near], top, best - 30, 1.0)
     seconds = (at + 0.5) / bins * period + ATTACK_SECONDS
-    return seconds % period, 1.0 - rival / float(strength[best] + 1e-9)
+    return seconds % period, float(bars[first]) - rival
 
 
 def _largest(row: Floats, reach: int) -> Floats:
     """The largest within so many bins to either side, around a circle."""
-    return np.max([np.roll(row, shift) for shift in range(-reach, reach + 1)], axis=0)
+    largest: Floats = np.max(
+        [np.roll(row, shift, axis=-1) for shift in range(-reach, reach + 1)], axis=0
+    )
+    return largest
+
+
+def tempo_wander(rows: Floats, period: float) -> float:
+    """How far the tempo of single parts lies from the whole's, relatively: half the spread of most.
+
+    Parts of 24 beats are asked after which time, near eight beats, they repeat best.
+    """
+    length, lag = round(24 * period), 8 * period
+    reach = max(4, round(0.05 * lag))
+    around = np.arange(-reach, reach + 1)
+    bells = np.hanning(7)[1:-1] / 3.0
+    soft = np.stack([np.convolve(row, bells, "same") for row in rows])
+    found, weights = [], []
+    for begin in range(0, rows.shape[1] - length + 1, max(1, length // 3)):
+        part = soft[:, begin : begin + length]
+        same = np.array(
+            [
+                float((part[:, : length - at] * part[:, at:]).sum()) / (length - at)
+                for at in np.rint(lag).astype(int) + around
+            ]
+        )
+        best = int(same.argmax())
+        size = float(np.square(part).mean()) * 3
+        if same[best] > 0.15 * size and 0 < best < len(same) - 1:
+            found.append(_top(same, best, round(lag) - reach, 1.0) / lag - 1.0)
+            weights.append(float(same[best]))
+    if len(found) < 3:
+        return 0.0
+    low, high = np.quantile(found, (0.1, 0.9))
+    return float(high - low) / 2
 
 
 def _trust(
-    repeats: Floats, period: float, scores: tuple[float, float], drift: float, share: float,
-    phase_margin: float,
+    repeats: Floats, period: float, scores: tuple[float, float], wander: float, share: float,
+    drift: float, phase_margin: float, seconds: float,
 ) -> tuple[float, str]:  # fmt: skip
     """Confidence, and what keeps it low."""
     parts = {
         "no steady beat is heard": _steps(scores[0], 0.06, 0.2),
-        "another tempo fits nearly as well": _steps(1.0 - scores[1] / (scores[0] + 1e-9), 0.0, 0.12),
-        "the music is not in four": _steps(_fourness(repeats, period), -0.06, 0.02),
-        "the tempo drifts": _steps(share, 0.3, 0.75),
-        "beat and off-beat sound alike": _steps(phase_margin, -0.1, 0.1),
+        "another tempo fits nearly as well": _steps(
+            1.0 - scores[1] / (scores[0] + 1e-9), 0.0, 0.12
+        ),
+        "the strokes do not fall on beats": _steps(_pulse(repeats, period), 0.0, 0.15),
+        "the music is not in four": _steps(_fourness(repeats, period), -0.05, -0.015),
+        "the tempo drifts": min(
+            _steps(share, 0.3, 0.7),
+            1.0 - _steps(wander, 0.001, 0.004),
+            1.0 - _steps(drift, 0.012, 0.05),
+        ),
+        "beat and off-beat sound alike": _steps(phase_margin, 0.0, 0.18),
+        "it is too short to be sure": _steps(seconds * FRAME_RATE / period, 8.0, 32.0),
     }
     worst = min(parts, key=lambda name: parts[name])
     confidence = float(np.prod(list(parts.values())))
     return confidence, worst if confidence < 0.5 else ""
 
 
+def _pulse(repeats: Floats, period: float) -> float:
+    """How much of what repeats after a bar repeats after odd numbers of beats too."""
+    odd = _near(repeats, period * np.array([1, 3, 5, 7]))
+    between = _near(repeats, period * np.array([1, 2, 4, 5, 7, 8]) / 3)
+    bar = _near(repeats, period * np.array([4, 8]))
+    return (odd - max(between, 0.0)) / max(bar, 1e-9)
+
+
 def _fourness(repeats: Floats, period: float) -> float:
-    """How much better the music repeats after four beats than after three or five or seven."""
-    def mean(beats: int) -> float:
-        values = at_lag(repeats, np.array([beats, 2 * beats]) * period)
-        return float(np.nanmean(values)) if not np.isnan(values).all() else 0.0
-    four = mean(4)
-    bar = 4 * period
-    halves = float(np.nanmean(at_lag(repeats, np.array([bar / 4, bar / 2, bar / 2, bar * 3 / 4]))))
-    thirds = float(np.nanmean(at_lag(repeats, np.array([bar / 3, 2 * bar / 3]))))
-    return min(four - max(mean(3), mean(5), mean(7)), halves - thirds)
+    """How much better the music repeats after bars of four than after bars of three or five."""
+
+    def bars_of(beats: int) -> float:
+        return _near(repeats, beats * period * np.array([1, 2, 3, 4]))
+
+    four = bars_of(4)
+    return (four - max(bars_of(3), bars_of(5), bars_of(7))) / max(four, 1e-9)
+
+
+def _near(repeats: Floats, lags: Floats) -> float:
+    """Mean of the best agreements within a frame and a half; 0 where the sound is too short."""
+    best = at_lag(repeats, lags[:, np.newaxis] + np.linspace(-1.5, 1.5, 7)).max(axis=1)
+    there = best[~np.isnan(best)]
+    return float(there.mean()) if len(there) else 0.0
 
 
 def _steps(value: float, low: float, high: float) -> float:

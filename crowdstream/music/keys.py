@@ -21,10 +21,16 @@ RATE: Final = 6000
 
 WINDOW: Final = 4096
 HOP: Final = 1500
-LOWEST_HZ: Final = 100.0
+LOWEST_HZ: Final = 70.0
 """Below lies the kick, which has a pitch and no key."""
 
 LOWEST_BASS_HZ: Final = 36.0
+"""Where there are no drums in the sound."""
+
+HARMONICS: Final = 4
+HARMONIC: Final = 0.6
+"""A partial may be the n-th of a lower note; each step is less likely by this factor."""
+
 HIGHEST_HZ: Final = 2200.0
 
 _NOTES: Final = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11, "H": 11}
@@ -44,24 +50,6 @@ class Profile:
     major: tuple[float, ...]
     minor: tuple[float, ...]
 
-
-SHAATH: Final = Profile(
-    major=(6.6, 2.0, 3.5, 2.3, 4.6, 4.0, 2.5, 5.2, 2.4, 3.7, 2.3, 3.4),
-    minor=(6.5, 2.7, 3.5, 5.4, 2.6, 3.5, 2.5, 5.2, 4.0, 2.7, 4.3, 3.2),
-)
-"""Sha'ath 2011, "Estimation of key in digital music recordings": for club music."""
-
-TEMPERLEY: Final = Profile(
-    major=(5.0, 2.0, 3.5, 2.0, 4.5, 4.0, 2.0, 4.5, 2.0, 3.5, 1.5, 4.0),
-    minor=(5.0, 2.0, 3.5, 4.5, 2.0, 4.0, 2.0, 4.5, 3.5, 2.0, 1.5, 4.0),
-)
-"""Temperley 1999, "What's key for key?", Music Perception 17."""
-
-KRUMHANSL: Final = Profile(
-    major=(6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88),
-    minor=(6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17),
-)
-"""Krumhansl and Kessler 1982, Psychological Review 89."""
 
 FARALDO: Final = Profile(
     major=(1.0, 0.2875, 0.502, 0.4048, 0.605, 0.5614, 0.3205, 0.7966, 0.3159, 0.4506, 0.4202,
@@ -125,7 +113,9 @@ def measure_key(sound: Sound, rate: int, *, lowest_hz: float = LOWEST_HZ) -> Key
     notes = 12.0 * np.log2(hertz / 440.0)
     turn = (strength * np.exp(2j * np.pi * notes)).sum()
     tuning = float(np.angle(turn)) / (2 * np.pi)
-    chroma = _chroma(notes - tuning, strength)
+    chroma = np.zeros(12)
+    for n in range(1, HARMONICS + 1):
+        chroma += HARMONIC ** (n - 1) * _chroma(notes - tuning - 12.0 * math.log2(n), strength)
     best, confidence = _best_key(chroma)
     return Key(best, confidence, 100.0 * tuning)
 
@@ -141,7 +131,11 @@ def _peaks(sound: Sound, rate: int, lowest_hz: float) -> tuple[Floats, Floats, F
     size = np.abs(np.fft.rfft(frames, axis=1))
     loud = np.sqrt(np.square(size).mean(axis=1))
     first, last = int(lowest_hz * WINDOW / RATE), int(HIGHEST_HZ * WINDOW / RATE)
-    middle, left, right = size[:, first:last], size[:, first - 1 : last - 1], size[:, first + 1 : last + 1]
+    middle, left, right = (
+        size[:, first:last],
+        size[:, first - 1 : last - 1],
+        size[:, first + 1 : last + 1],
+    )
     top = middle.max(axis=1, keepdims=True)
     # What a listener makes out: 40 dB below the loudest partial, in moments that are not silent.
     tall = (middle > left) & (middle >= right) & (middle > 0.01 * top)
@@ -150,7 +144,7 @@ def _peaks(sound: Sound, rate: int, lowest_hz: float) -> tuple[Floats, Floats, F
     a, b, c = (np.log(x[frame, index] + 1e-12) for x in (left, middle, right))
     aside = 0.5 * (a - c) / (a - 2 * b + c - 1e-12)
     hertz = (index + first + aside) * RATE / WINDOW
-    strength = np.sqrt(middle[frame, index] / top[frame, 0])
+    strength = middle[frame, index] / top[frame, 0]
     return hertz, strength, frame.astype(np.float64)
 
 
@@ -159,18 +153,16 @@ def _chroma(notes: Floats, strength: Floats) -> Floats:
     nearest = np.rint(notes)
     near = np.square(np.cos(np.pi * (notes - nearest)))
     pitch = (nearest.astype(np.int64) + 9) % 12
-    return np.bincount(pitch, strength * near, minlength=12)
-
-
-PROFILES: Final = (FARALDO, SHAATH, TEMPERLEY, KRUMHANSL)
+    chroma: Floats = np.bincount(pitch, strength * near, minlength=12).astype(np.float64)
+    return chroma
 
 
 def _best_key(chroma: Floats) -> tuple[str, float]:
-    scores = np.mean([fit(chroma, profile) for profile in PROFILES], axis=0).ravel()
+    scores = fit(chroma, FARALDO).ravel()
     order = np.argsort(-scores)
     best = int(order[0])
     margin = float(scores[best] - scores[order[1]])
-    confidence = min(1.0, max(0.0, margin / 0.12)) * min(1.0, max(0.0, float(scores[best]) / 0.6))
+    confidence = min(1.0, max(0.0, margin / 0.35)) * min(1.0, max(0.0, float(scores[best]) / 0.6))
     return camelot(best % 12, minor=best >= 12), confidence
 
 

@@ -30,12 +30,15 @@ HIDDEN_AT_MOST: Final = 2.0
 
 
 def loudness_lufs(sound: Sound, rate: int) -> float:
-    """Integrated loudness by ITU-R BS.1770 of (samples,) or (samples, channels); at least -70."""
+    """Integrated loudness by ITU-R BS.1770 of (samples,) or (samples, channels); at least -70.
+
+    Of more than five channels the first five are heard: the standard knows no others.
+    """
     import pyloudnorm
 
     if len(sound) < LEAST_SECONDS * rate or not sound.any():
         return SILENCE_LUFS
-    told = float(pyloudnorm.Meter(rate).integrated_loudness(sound))
+    told = float(pyloudnorm.Meter(rate).integrated_loudness(sound.reshape(len(sound), -1)[:, :5]))
     return max(told, SILENCE_LUFS) if math.isfinite(told) else SILENCE_LUFS
 
 

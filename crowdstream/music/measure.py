@@ -6,6 +6,7 @@ fits it, and `camelot_of` reads keys as people write them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,15 +15,15 @@ import numpy as np
 from crowdstream.music.downbeats import beats_of, find_downbeats
 from crowdstream.music.grid import (
     Grid,
-    fine_rises,
     measure_grid,
+    strokes_of,
 )
+from crowdstream.music.keys import LOWEST_BASS_HZ, measure_key
 from crowdstream.music.keys import camelot_of as camelot_of
-from crowdstream.music.keys import measure_key
 from crowdstream.music.levels import loudness_lufs, true_peak_db
 from crowdstream.music.library import Section
 from crowdstream.music.onsets import FRAME_RATE, RATE, Onsets, heard, onsets
-from crowdstream.music.sections import find_sections
+from crowdstream.music.sections import find_sections, find_stops
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     Sound = NDArray[np.float32]
 
 LEAST_SECONDS: Final = 1.0
+
+WORTH_SECONDS: Final = 0.003
+"""A smaller shift is not worth a word."""
 
 SHIFT_SECONDS: Final = 0.06
 """A grid may be so far off as a whole: an encoder's delay, another idea of where a kick begins."""
@@ -120,15 +124,21 @@ def measure_track(mix: Sound, rate: int, stems: Sound | None = None) -> Measured
     _check(mix, rate)
     mono = heard(mix, rate)
     rises = onsets(mono)
-    grid = measure_grid(rises, fine_rises(mono))
+    strokes = strokes_of(mono)
+    grid = measure_grid(rises, strokes)
     begins, ends = _extent(rises)
     first = _first_beat(grid, begins)
-    beats = beats_of(rises, first, grid.beat_seconds)
-    downbeats = find_downbeats(beats, 0)
+    passed = round((first - grid.first_beat_seconds) / grid.beat_seconds)
+    drums = tuple(grid.bars[(passed + k) % 4] for k in range(4))
+    downbeats = find_downbeats(beats_of(rises, strokes, first, grid.beat_seconds, ends), drums)
     first += downbeats.beat * grid.beat_seconds
     bars = max(1, round((ends - first) / (4 * grid.beat_seconds)))
     bars = min(bars, max(1, int((len(mono) / RATE - first + 0.45) / (4 * grid.beat_seconds))))
-    key = measure_key(mono, RATE)
+    beats = beats_of(rises, strokes, first, grid.beat_seconds, ends)
+    if stems is None:
+        key = measure_key(mono, RATE)
+    else:  # the drums have pitch and no key
+        key = measure_key(heard(stems[1:].sum(axis=0), rate), RATE, lowest_hz=LOWEST_BASS_HZ)
     return Measured(
         bpm=float(grid.bpm), first_beat_seconds=float(first), confidence=grid.confidence,
         drift_seconds=grid.drift_seconds, doubt=grid.reason,
@@ -136,7 +146,8 @@ def measure_track(mix: Sound, rate: int, stems: Sound | None = None) -> Measured
         phrase_bar=downbeats.phrase_bar,
         phrase_confidence=downbeats.phrase_confidence * grid.confidence,
         key=key.camelot, key_confidence=key.confidence, tuning_cents=key.tuning_cents,
-        bars=bars, sections=find_sections(bars), stops=(),
+        bars=bars, sections=find_sections(beats, bars, downbeats.phrase_bar),
+        stops=find_stops(rises.power, first, grid.beat_seconds, bars),
         loudness_lufs=loudness_lufs(mix, rate), true_peak_db=true_peak_db(mix, rate),
     )  # fmt: skip
 
@@ -148,21 +159,30 @@ def check_grid(mix: Sound, rate: int, bpm: float, first_beat_seconds: float) -> 
     ValueError as `measure_track` does, and for a tempo that is not above 0.
     """
     _check(mix, rate)
-    if not bpm > 0.0:
+    if not 0.0 < bpm < math.inf:
         raise ValueError(f"a tempo of {bpm} BPM is none")
     mono = heard(mix, rate)
-    grid = measure_grid(onsets(mono), fine_rises(mono))
-    off = (grid.first_beat_seconds - first_beat_seconds + grid.beat_seconds / 2) % grid.beat_seconds
-    off -= grid.beat_seconds / 2
-    fits = bool(abs(bpm / grid.bpm - 1.0) < 0.0005 and abs(off) <= SHIFT_SECONDS)
-    reason = "" if fits else (
-        f"the grid says {bpm:.2f} BPM; measured were {grid.bpm:.2f}, "
-        f"and the beats lie {1000 * off:+.0f} ms off"
-    )
-    shift = off if fits else 0.0
+    grid = measure_grid(onsets(mono), strokes_of(mono))
+    octave = round(math.log2(bpm / grid.bpm))
+    away = bpm / grid.bpm / 2.0**octave - 1.0
+    stray = abs(away) * len(mono) / RATE
+    # A beat of the slower of both is always one of the faster.
+    step = min(grid.beat_seconds, 60.0 / bpm)
+    shift = (grid.first_beat_seconds - first_beat_seconds + step / 2) % step - step / 2
+    said = f"the grid says {bpm:.2f} BPM, measured were {grid.bpm:.2f}"
+    if abs(octave) > 1 or stray > SHIFT_SECONDS:
+        told = f"{said}: by the end they are {1000 * stray:.0f} ms apart"
+        return GridCheck(False, bpm, first_beat_seconds, 0.0, grid.bpm, grid.confidence, told)
+    if abs(shift) > SHIFT_SECONDS:
+        told = f"the beats lie {1000 * shift:+.0f} ms from the grid; up to 60 ms can be corrected"
+        return GridCheck(False, bpm, first_beat_seconds, 0.0, grid.bpm, grid.confidence, told)
+    told = ""
+    if abs(shift) > WORTH_SECONDS:
+        told = f"the grid was moved by {1000 * shift:+.0f} ms"
+    # Two who found the same beats without each other are rarely both wrong.
     return GridCheck(
-        fits, grid.bpm if fits else bpm, first_beat_seconds + shift, shift, grid.bpm,
-        grid.confidence, reason,
+        True, float(grid.bpm * 2.0**octave), float(first_beat_seconds + shift), float(shift),
+        grid.bpm, 1.0 - 0.5 * (1.0 - grid.confidence), told,
     )  # fmt: skip
 
 
@@ -173,11 +193,27 @@ def _check(mix: Sound, rate: int) -> None:
         raise ValueError("the sound holds numbers that are not finite")
 
 
+HISS_SECONDS: Final = 4.0
+HISS: Final = 10.0**-2.5
+"""An even noise before the music, 25 dB below it and not longer than this, is not its beginning."""
+
+
 def _extent(rises: Onsets) -> tuple[float, float]:
     """When the sound begins and when it ends, in seconds."""
     power = rises.power.sum(axis=0)
-    loud = np.nonzero(power > 1e-4 * np.quantile(power, 0.98))[0]
-    return (0.0, rises.seconds) if not len(loud) else (loud[0] / FRAME_RATE, loud[-1] / FRAME_RATE)
+    usual = float(np.quantile(power, 0.98))
+    loud = np.flatnonzero(power > 1e-4 * usual)
+    if not len(loud):
+        return 0.0, rises.seconds
+    begins = int(loud[0])
+    music = int(np.flatnonzero(power > HISS * usual)[0])
+    before = power[begins:music]
+    # The last frames already hear the first stroke.
+    if 10 < len(before) < HISS_SECONDS * FRAME_RATE:
+        even = before[:-4]
+        if float(even.max()) < 8.0 * float(np.median(even)):
+            begins = music
+    return begins / FRAME_RATE, float(loud[-1]) / FRAME_RATE
 
 
 def _first_beat(grid: Grid, begins: float) -> float:

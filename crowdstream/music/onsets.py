@@ -78,7 +78,7 @@ class Onsets:
     @property
     def seconds(self) -> float:
         """Length of the sound."""
-        return self.coarse.shape[1] / FRAME_RATE
+        return float(self.coarse.shape[1] / FRAME_RATE)
 
 
 EDGES: Final = (*LOW_HZ, *MID_HZ[1:], *HIGH_HZ[1:])
@@ -103,7 +103,10 @@ def onsets(mono: Sound) -> Onsets:
 
 
 def band_power(mono: Sound, window: int, hop: int, edges: tuple[float, ...]) -> Floats:
-    """Power between neighbouring edges (Hz), shape (bands, frames); frame i is centred on i * hop."""
+    """Power between neighbouring edges (Hz), shape (bands, frames).
+
+    Frame i is centred on sample i * hop.
+    """
     half = window // 2
     padded = np.concatenate((np.zeros(half, np.float32), mono, np.zeros(half, np.float32)))
     frames = sliding_window_view(padded, window)[::hop]
@@ -130,11 +133,13 @@ def smooth(row: Floats, frames: int) -> Floats:
     count = len(row)
     low = np.maximum(np.arange(count) - frames // 2, 0)
     high = np.minimum(np.arange(count) + frames // 2 + 1, count)
-    return ((total[high] - total[low]) / (high - low)).astype(np.float32)
+    mean: Floats = ((total[high] - total[low]) / (high - low)).astype(np.float32)
+    return mean
 
 
 def _levelled(row: Floats) -> Floats:
     """Around zero and equally strong all along: a break counts as much as a drop."""
     away = row - smooth(row, round(0.8 * FRAME_RATE))
     strength = np.sqrt(smooth(np.square(away), round(8.0 * FRAME_RATE)))
-    return away / np.maximum(strength, 0.25 * strength.max() + 1e-9)
+    level: Floats = away / np.maximum(strength, 0.25 * strength.max() + 1e-9)
+    return level

@@ -13,6 +13,7 @@ BENCHES: Final = {
     "spine": "crowdstream.offline.bench_spine:spine",
     "truth": "crowdstream.offline.bench_truth:truth",
     "signals": "crowdstream.offline.bench_signals:signals",
+    "library": "crowdstream.offline.bench_library:library",
     "vision": "crowdstream.offline.bench_vision:vision",
 }
 """Name to `module:function`. A module is only imported when its bench is asked for."""

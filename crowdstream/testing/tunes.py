@@ -309,7 +309,8 @@ STYLES: Final[Mapping[str, Style]] = {
         "bass": "9..5.7.59..5.7.5",
     }, swing=0.3, chords=A_MINOR),
     "shuffle": Style({
-        "kick": "9..9..9..9..", "clap": "...8.....8..", "hat": "7.57.57.57.5", "bass": "9.59.59.59.5",
+        "kick": "9..9..9..9..", "clap": "...8.....8..", "hat": "7.57.57.57.5",
+        "bass": "9.59.59.59.5",
     }, steps_a_beat=3, chords=G_MAJOR),
     "triplets": Style({
         "kick": "9..9..9..9..", "hat": "888888888888", "stab": "9.9.9.9.9.9.",
@@ -343,7 +344,8 @@ NOT_IN_FOUR: Final[Mapping[str, Style]] = {
         "stab": "....7...7...",
     }, beats_a_bar=3, chords=G_MAJOR),
     "jazz waltz": Style({
-        "kick": "9....7......", "hat": "7...7.5.7...", "bass": "9...7...7...", "pad": "6...........",
+        "kick": "9....7......", "hat": "7...7.5.7...", "bass": "9...7...7...",
+        "pad": "6...........",
     }, beats_a_bar=3, chords=A_MINOR),
     "five": Style({
         "kick": "9.....9...9.........", "snare": "........8.......8...",
