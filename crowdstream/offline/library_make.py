@@ -94,6 +94,7 @@ def make(
     tell({"step": "writing"})
     write_sound(parts.stems, track.rate, working)
     write_track(track)
+    read_track(working)  # what the player would refuse is refused here
     return {"sound_sha256": sound_sha256, "notes": [*job["notes"], *parts.notes, *notes]}
 
 

@@ -42,6 +42,7 @@ class Output(NamedTuple):
 
     @property
     def json(self) -> Any:
+        assert self.out, self.err
         return json.loads(self.out)
 
 
@@ -299,8 +300,8 @@ def test_what_was_changed_by_hand_survives_measuring_again(run: Run, there: Path
 
 def test_measuring_again_mends_what_nobody_has_touched(run: Run, there: Path) -> None:
     right = read_track(there / "tune")
-    wrong = {**right.measured, "bpm": 99.0, "key": "1A"}
-    write_track(dataclasses.replace(right, bpm=99.0, key="1A", measured=wrong))
+    wrong = {**right.measured, "bpm": 121.0, "key": "1A"}
+    write_track(dataclasses.replace(right, bpm=121.0, key="1A", measured=wrong))
     said = run("measure", "tune", "--json").json["tracks"][0]
     assert (said["changed"], said["bpm"], said["kept"]) == (True, right.bpm, [])
     assert read_track(there / "tune") == right
