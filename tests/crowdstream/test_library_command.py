@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,8 +20,11 @@ import pytest
 import soundfile
 
 from crowdstream.cli import main
+from crowdstream.errors import CrowdstreamError, MediaError
 from crowdstream.music.library import read_library, read_track, write_track
 from crowdstream.offline.library_keep import open_library
+from crowdstream.offline.library_stems import give_stems, whole_tracks
+from crowdstream.packets import STEMS
 from crowdstream.testing.crates import (
     a_tune,
     write_a_mess,
@@ -50,9 +53,7 @@ Run = Callable[..., Output]
 
 
 @pytest.fixture
-def run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Run]:
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run `crowdstream library` in an empty folder, with a state of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CROWDSTREAM_STATE", str(tmp_path / "state"))
@@ -506,3 +507,32 @@ def test_many_tracks_are_made_in_the_order_of_their_names(run: Run, tune: Any) -
     assert [(Path(entry["path"]).parent.name, entry["id"]) for entry in said] == [
         ("0", "same"), ("1", "same-2"), ("2", "same-3"), ("3", "same-4"),
     ]  # fmt: skip
+
+
+# stems, later
+
+
+def test_a_track_that_played_whole_is_given_stems(run: Run, there: Path) -> None:
+    (track,) = whole_tracks(there)
+    mix, rate = soundfile.read(track.folder / track.files["mix"], dtype="int16")
+    Path("stems").mkdir()
+    for name in STEMS:
+        soundfile.write(f"stems/{name}.flac", mix // 4, rate)
+    give_stems(track, Path("stems"))
+    now = read_track(track.folder)
+    assert (now.whole, now.bpm, now.measured) == (False, track.bpm, track.measured)
+    assert run("check", "--deep").code == 0
+    assert run("add", "in/tune.wav", "--json").json["there"][0]["id"] == "tune"
+    with pytest.raises(CrowdstreamError, match="has stems already"):
+        give_stems(now, Path("stems"))
+
+
+def test_stems_of_other_sound_are_refused_and_the_track_is_what_it_was(there: Path) -> None:
+    (track,) = whole_tracks(there)
+    before = snapshot(there)
+    Path("stems").mkdir()
+    for name in STEMS:
+        soundfile.write(f"stems/{name}.flac", np.zeros((441, 2)), 44100)
+    with pytest.raises(MediaError, match="has 441 samples at 44100 Hz; the sound of tune has"):
+        give_stems(track, Path("stems"))
+    assert snapshot(there) == before
