@@ -59,7 +59,10 @@ def add(subcommands: Any) -> None:
         add_config(action)
         add_json(action)
         if name == "add":
-            action.add_argument("path", type=Path, nargs="+", metavar="FILE|FOLDER")
+            action.add_argument(
+                "path", type=Path, nargs="+", metavar="FILE|FOLDER",
+                help="the exit code is 1 if any sound file among them is refused",
+            )  # fmt: skip
             action.add_argument(
                 "--short", action="store_true", help="also take what has fewer than 8 bars"
             )

@@ -28,19 +28,21 @@ class Lines:
         self._rows: dict[int, Any] = {}
         self._progress: Any = None
         self._all: Any = None
+        self._done = 0
 
     def __enter__(self) -> Lines:
         """Draw the bars, where somebody sees them."""
         if sys.stderr.isatty() and self._names:
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+            from rich.progress import BarColumn, Progress, TextColumn
 
             self._progress = Progress(
                 TextColumn("{task.description}", markup=False), BarColumn(20),
-                TextColumn("{task.fields[step]}"), MofNCompleteColumn(),
+                TextColumn("{task.fields[step]}", markup=False),
                 console=Console(stderr=True), transient=True,
             )  # fmt: skip
             self._all = self._progress.add_task("all", total=len(self._names), step="")
+            self._count()
             self._progress.start()
         return self
 
@@ -72,7 +74,12 @@ class Lines:
         elif not step:
             if row is not None:
                 self._progress.remove_task(self._rows.pop(index))
-            self._progress.advance(self._all)
+            self._done += 1
+            self._count()
+
+    def _count(self) -> None:
+        step = f"{self._done} of {len(self._names)}"
+        self._progress.update(self._all, completed=self._done, step=step)
 
     def outcome(self, outcome: Outcome) -> None:
         """What became of a candidate."""

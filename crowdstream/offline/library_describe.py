@@ -76,7 +76,7 @@ def describe(stems: NDArray[np.int16], rate: int, given: Given, *, whole: bool) 
         first = _downbeat_near(found.first_beat_seconds, given)
         check = check_grid(mix, rate, given.grid_bpm, first)
         if check.accepted:
-            grid = grid.moved_to(check.bpm, check.first_beat_seconds, seconds)
+            grid = grid.moved_to(check.bpm, _within(check.first_beat_seconds, check.bpm), seconds)
             confidence = max(confidence, check.confidence)
             cues = tuple(replace(c, seconds=c.seconds + check.shift_seconds) for c in cues)
             moved = f", moved by {1000 * check.shift_seconds:+.1f} ms" if check.reason else ""
@@ -84,7 +84,7 @@ def describe(stems: NDArray[np.int16], rate: int, given: Given, *, whole: bool) 
             # What is kept is corrected: measured again, nothing moves a second time.
             given = given._replace(
                 grid_bpm=round(check.bpm, 5),
-                grid_first_beat_seconds=round(check.first_beat_seconds, 6),
+                grid_first_beat_seconds=round(grid.first_beat_seconds, 6),
             )
         else:
             notes.append(f"the given grid is not taken: {check.reason}")
@@ -216,6 +216,13 @@ def _downbeat_near(seconds: float, given: Given) -> float:
     while at < -0.001:
         at += bar
     return max(0.0, at)
+
+
+def _within(first_beat_seconds: float, bpm: float) -> float:
+    """The same beat of the bar, not before the sound begins; a hair before is its beginning."""
+    if first_beat_seconds < -0.02:
+        first_beat_seconds += 60.0 * BEATS_PER_BAR / bpm
+    return max(0.0, first_beat_seconds)
 
 
 def _table(

@@ -26,7 +26,7 @@ from crowdstream.errors import CrowdstreamError
 
 PR_SET_PDEATHSIG: Final = 1
 
-NICENESS: Final = 10
+NICENESS: Final = 5
 """A show may run on this machine."""
 
 Tell = Callable[[dict[str, Any]], None]

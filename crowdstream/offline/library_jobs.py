@@ -106,6 +106,8 @@ class Jobs:
                     continue
                 if child is None:
                     child = _Child(self._children)
+                if self._ending.is_set():
+                    break
                 said = child.do(job, lambda name, i=index: self._told.put(Step(i, name)),  # type: ignore[misc]
                                 self._is_known)  # fmt: skip
                 if said is None:

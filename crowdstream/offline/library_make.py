@@ -94,6 +94,7 @@ def make(
     tell({"step": "writing"})
     write_sound(parts.stems, track.rate, working)
     write_track(track)
+    read_track(working)  # what the player would refuse is refused here
     return {"sound_sha256": sound_sha256, "notes": [*job["notes"], *parts.notes, *notes]}
 
 
@@ -216,7 +217,10 @@ def _stored(sounds: Mapping[str, NDArray[np.float32]], rate: int, notes: tuple[s
             scaled = np.rint(sounds[name] * np.float32(32768.0 * gain))
             stored[: len(scaled)] = np.clip(scaled, -32768, 32767)
         stems[name] = stored
-    missing = [name for name in names if not stems[name].any()]
+    missing = [name for name in names if name not in sounds]
+    silent = [name for name in names if name in sounds and not stems[name].any()]
+    if silent:
+        notes = (*notes, f"nothing is heard in {' and '.join(silent)}")
     if missing:
         notes = (*notes, f"no {' and no '.join(missing)}")
     return Parts(stems, rate, notes)

@@ -214,7 +214,8 @@ def id_of(artist: str, title: str, sound_sha256: str) -> str:
     letters = flat.encode("ascii", "ignore").decode().lower().replace("'", "")
     name = "-".join(re.findall(r"[a-z0-9]+", letters))[:60].strip("-")
     # A title in another script leaves too little to be told apart by.
-    return name or f"track-{sound_sha256[:8]}"
+    enough = 2 * sum(map(str.isalnum, letters)) >= sum(map(str.isalnum, text)) and name
+    return name if enough else f"track-{sound_sha256[:8]}"
 
 
 def shown(path: Path | str) -> str:

@@ -59,7 +59,7 @@ def write_mp4(
             frame = av.AudioFrame.from_ndarray(
                 np.ascontiguousarray(sound.T, np.float32), format="fltp", layout="stereo"
             )
-            frame.sample_rate = rate
+            frame.sample_rate, frame.pts = rate, 0
             resampler = av.AudioResampler("fltp", "stereo", rate, frame_size=1024)
             for block in [*resampler.resample(frame), *resampler.resample(None)]:
                 container.mux(stream.encode(block))

@@ -6,10 +6,10 @@ import dataclasses
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +20,11 @@ import pytest
 import soundfile
 
 from crowdstream.cli import main
+from crowdstream.errors import CrowdstreamError, MediaError
 from crowdstream.music.library import read_library, read_track, write_track
 from crowdstream.offline.library_keep import open_library
+from crowdstream.offline.library_stems import give_stems, whole_tracks
+from crowdstream.packets import STEMS
 from crowdstream.testing.crates import (
     a_tune,
     write_a_mess,
@@ -42,6 +45,7 @@ class Output(NamedTuple):
 
     @property
     def json(self) -> Any:
+        assert self.out, self.err
         return json.loads(self.out)
 
 
@@ -69,6 +73,24 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 @pytest.fixture(scope="module")
 def tune() -> np.ndarray[Any, np.dtype[np.float32]]:
     return a_tune()
+
+
+@pytest.fixture(scope="module")
+def made(tune: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of two tracks, `tune` that plays whole and `groove` of stems; what they are of."""
+    folder = tmp_path_factory.mktemp("made")
+    write_sound(folder / "in/tune.wav", tune.sum(axis=0))
+    write_stems(folder / "in/groove", 0.9 * tune)
+    assert main(["library", "add", str(folder / "in"), "--library", str(folder / "library")]) == 0
+    return folder
+
+
+@pytest.fixture
+def there(made: Path, run: Run) -> Path:
+    """The user's library with the two tracks of `made` in it, and `in/`."""
+    shutil.copytree(made / "in", "in")
+    shutil.copytree(made / "library", LIBRARY)
+    return LIBRARY
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, bytes]]:
@@ -128,7 +150,8 @@ def test_a_folder_of_stems_says_which_became_what(run: Run, tune: Any) -> None:
     assert code == 0
     assert err.splitlines()[0] == f"library: {LIBRARY.absolute()} (the user's own)"
     lines = [line.strip() for line in out.splitlines()]
-    assert lines[0].startswith("added     anna-ko-low-tide: 119.99 BPM, ")
+    assert lines[0].startswith("added     anna-ko-low-tide: 1")
+    assert "(Anna Ko - Low Tide (Stems))" in lines[0]
     assert "full mix.wav is left out: it is the sum of others" in lines
     assert {"drums = 01 Drums", "bass = bassguitar", "other = clav + horns", "no vocals"} <= {
         *lines
@@ -140,9 +163,12 @@ def test_a_folder_of_stems_says_which_became_what(run: Run, tune: Any) -> None:
         name: soundfile.read(track.folder / file, dtype="int16")[0]
         for name, file in track.files.items()
     }
-    loudest = max(1.0, float(np.abs(tune[3]).max()) * 2)
-    other = np.rint(2 * np.rint(tune[3] * 32767) / loudest)
-    assert np.abs(stems["other"] - other).max() <= 2
+    assert np.corrcoef(stems["other"][:, 0], tune[3][:, 0])[0, 1] > 0.9999
+    both = [
+        np.abs(stems[name]).max() / np.abs(tune[n]).max()
+        for name, n in (("drums", 0), ("other", 3))
+    ]
+    assert both[1] / both[0] == pytest.approx(2.0, abs=0.01)
     assert not stems["vocals"].any()
 
 
@@ -155,22 +181,20 @@ def test_a_stem_file_becomes_the_stems_that_it_names(run: Run, tune: Any) -> Non
     track = read_track(Path(entry["folder"]))
     bass, _ = soundfile.read(track.folder / "bass.flac", dtype="float32")
     middle = slice(len(bass) // 4, len(bass) // 2)
-    # AAC has a delay of its own, the same for all stems: what is compared is the spectrum.
-    levels = [np.abs(np.fft.rfft(side[middle, 0])) for side in (bass, tune[1])]
-    assert np.corrcoef(levels[0], levels[1])[0, 1] > 0.95
+    assert np.corrcoef(bass[middle, 0], tune[1][middle, 0])[0, 1] > 0.99
 
 
-def test_tags_count_more_than_names(run: Run) -> None:
+def test_tags_count_more_than_names(run: Run, tune: Any) -> None:
     from mutagen.flac import FLAC
 
-    path = write_sound(Path("07 - somebody - something.flac"), a_tune(17).sum(axis=0))
+    path = write_sound(Path("07 - somebody - something.flac"), tune.sum(axis=0))
     tags = FLAC(path)
-    tags["title"], tags["artist"], tags["bpm"], tags["initialkey"] = "Tide", "Anna", "60", "Am"
+    tags["title"], tags["artist"], tags["bpm"], tags["initialkey"] = "Tide", "Anna", "240", "Am"
     tags.save()
     entry = run("add", path, "--json").json["added"][0]
     assert (entry["id"], entry["key"], entry["stems"]) == ("anna-tide", "8A", [])
-    assert entry["bpm"] == pytest.approx(60.0, abs=0.03)
-    assert entry["notes"] == ["60.00 BPM is the octave of its tag"]
+    assert entry["bpm"] == pytest.approx(240.0, abs=0.1)
+    assert "BPM is the octave of its tag" in entry["notes"][0]
 
 
 @pytest.mark.assets
@@ -190,7 +214,7 @@ def test_a_real_stem_file_is_taken_when_its_shortness_is_wanted(run: Run, assets
 def test_interrupted_it_leaves_nothing_half_made_and_goes_on_there(
     tmp_path: Path, run: Run, tune: Any
 ) -> None:
-    for number in range(6):
+    for number in range(4):
         write_sound(Path(f"in/{number}.wav"), (0.5 + 0.05 * number) * tune.sum(axis=0))
     command = [sys.executable, "-m", "crowdstream", "library", "add", "in", "--jobs", "1"]
     with subprocess.Popen(
@@ -212,7 +236,7 @@ def test_interrupted_it_leaves_nothing_half_made_and_goes_on_there(
     assert not list(LIBRARY.glob(".making-*"))
 
     said = run("add", "in", "--json").json
-    assert (len(said["added"]), len(said["there"])) == (6 - done, done)
+    assert (len(said["added"]), len(said["there"])) == (4 - done, done)
 
 
 def test_of_two_at_once_one_is_told_to_try_again(run: Run) -> None:
@@ -254,10 +278,8 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def test_what_was_changed_by_hand_survives_measuring_again(run: Run, tune: Any) -> None:
-    write_sound(Path("a.wav"), tune.sum(axis=0))
-    run("add", "a.wav")
-    path = LIBRARY / "a/track.toml"
+def test_what_was_changed_by_hand_survives_measuring_again(run: Run, there: Path) -> None:
+    path = there / "tune/track.toml"
     first = read_track(path.parent)
     edit(path, f'key = "{first.key}"', 'key = "3B"')
     edit(path, f"bpm = {first.bpm!r}", "bpm = 60.0")
@@ -268,37 +290,37 @@ def test_what_was_changed_by_hand_survives_measuring_again(run: Run, tune: Any) 
     assert edited.edited == ("bpm", "key", "bars", "loudness_lufs", "sections")
     assert edited.confidence == 1.0
 
-    code, out, _ = run("measure", "a")
+    code, out, _ = run("measure", "tune")
 
     assert code == 0
     assert "set by hand: bpm, key, bars, loudness_lufs, sections" in out
-    assert dataclasses.replace(read_track(path.parent)) == edited
-    assert "set by hand" in run("show", "a").out
-    assert run("add", "a.wav", "--json").json["there"][0]["id"] == "a"
+    assert read_track(path.parent) == edited
+    assert "set by hand" in run("show", "tune").out
+    assert run("add", "in/tune.wav", "--json").json["there"][0]["id"] == "tune"
 
 
-def test_measuring_again_mends_what_nobody_has_touched(run: Run, tune: Any) -> None:
-    write_sound(Path("a.wav"), tune.sum(axis=0))
-    run("add", "a.wav")
-    right = read_track(LIBRARY / "a")
-    wrong = {**right.measured, "bpm": 130.0, "key": "1A"}
-    write_track(dataclasses.replace(right, bpm=130.0, key="1A", measured=wrong))
-    said = run("measure", "--json").json["tracks"][0]
+def test_measuring_again_mends_what_nobody_has_touched(run: Run, there: Path) -> None:
+    right = read_track(there / "tune")
+    wrong = {**right.measured, "bpm": 121.0, "key": "1A"}
+    write_track(dataclasses.replace(right, bpm=121.0, key="1A", measured=wrong))
+    said = run("measure", "tune", "--json").json["tracks"][0]
     assert (said["changed"], said["bpm"], said["kept"]) == (True, right.bpm, [])
-    assert read_track(LIBRARY / "a") == right
-    assert run("measure", "--json").json["tracks"][0]["changed"] is False
+    assert read_track(there / "tune") == right
+    before = snapshot(there)
+    assert [track["changed"] for track in run("measure", "--json").json["tracks"]] == [False] * 2
+    assert snapshot(there) == before
 
 
-def test_a_slip_in_track_toml_is_told_and_the_music_is_not_added_twice(run: Run, tune: Any) -> None:
-    write_sound(Path("a.wav"), tune.sum(axis=0))
-    run("add", "a.wav")
-    edit(LIBRARY / "a/track.toml", "bpm = ", "bpm = fast # ")
-    assert run("add", "a.wav", "--json").json["there"][0]["id"] == "a"
+def test_a_slip_in_track_toml_is_told_and_the_music_is_not_added_twice(
+    run: Run, there: Path
+) -> None:
+    edit(there / "tune/track.toml", "bpm = ", "bpm = fast # ")
+    assert run("add", "in/tune.wav", "--json").json["there"][0]["id"] == "tune"
     listed = run("list")
     assert (listed.code, "cannot be read as TOML" in listed.err) == (0, True)
     checked = run("check")
-    assert (checked.code, checked.out.splitlines()[-1]) == (1, "0 of 1 tracks are right")
-    shown = run("show", "a")
+    assert (checked.code, checked.out.splitlines()[-1]) == (1, "1 of 2 tracks are right")
+    shown = run("show", "tune")
     assert (shown.code, "cannot be read as TOML" in shown.err) == (1, True)
 
 
@@ -321,50 +343,47 @@ def test_the_library_is_the_one_that_the_configuration_names(run: Run) -> None:
     assert run("list", "--library", "x").err == f"library: {Path('x').absolute()} (--library)\n"
 
 
-def test_check_says_what_to_mend(run: Run, tune: Any) -> None:
-    for name in ("a", "b", "c", "d"):
-        write_stems(Path(f"in/{name}"), tune * (1.0 - 0.1 * ord(name[0]) % 0.5))
-    run("add", "in")
-    assert run("check", "--deep").out == "4 of 4 tracks are right\n"
-    half, rate = soundfile.read(LIBRARY / "a/bass.flac", dtype="int16")
-    soundfile.write(LIBRARY / "a/bass.flac", half[: len(half) // 2], rate)
-    (LIBRARY / "b/drums.flac").unlink()
-    (LIBRARY / "b/drums.flac").symlink_to("/etc/hostname")
-    (LIBRARY / "c/other.flac").write_bytes(b"fLaC")
-    (LIBRARY / "e").mkdir()
+def test_check_says_what_to_mend(run: Run, there: Path) -> None:
+    assert run("check", "--deep").out == "2 of 2 tracks are right\n"
+    for name in ("half", "link", "torn", "other"):
+        shutil.copytree(there / "groove", there / name)
+        edit(there / name / "track.toml", 'id = "groove"', f'id = "{name}"')
+    half, rate = soundfile.read(there / "half/bass.flac", dtype="int16")
+    soundfile.write(there / "half/bass.flac", half[: len(half) // 2], rate)
+    (there / "link/drums.flac").unlink()
+    (there / "link/drums.flac").symlink_to("/etc/hostname")
+    (there / "torn/other.flac").write_bytes(b"fLaC")
+    (there / "what").mkdir()
     code, out, _ = run("check")
     assert code == 1
     assert out.splitlines() == [
-        "a: bass.flac is 9.2 s long, the longest stem 18.3 s",
-        "b: drums.flac: is a link that leads out of the track's folder",
-        "c: other.flac cannot be decoded: copy it again",
-        "e: has no track.toml: add the music, or take it out",
-        "1 of 5 tracks are right",
+        "half: bass.flac is 9.2 s long, the longest stem 18.3 s",
+        "link: drums.flac: is a link that leads out of the track's folder",
+        "torn: other.flac cannot be decoded: copy it again",
+        "what: has no track.toml: add the music, or take it out",
+        "3 of 7 tracks are right",
     ]
-    sound, rate = soundfile.read(LIBRARY / "d/vocals.flac", dtype="int16")
+    sound, rate = soundfile.read(there / "other/bass.flac", dtype="int16")
     sound[1000] += 100
-    soundfile.write(LIBRARY / "d/vocals.flac", sound, rate)
-    assert "d: its sound is not that which was added" in run("check", "--deep").out
+    soundfile.write(there / "other/bass.flac", sound, rate)
+    assert "other: its sound is not that which was added" in run("check", "--deep").out
 
 
 def test_remove_asks_where_somebody_can_answer(
-    run: Run, tune: Any, monkeypatch: pytest.MonkeyPatch
+    run: Run, there: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_sound(Path("a.wav"), tune.sum(axis=0))
-    run("add", "a.wav")
-    code, _, err = run("remove", "a")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    code, _, err = run("remove", "tune")
     assert (code, "add --yes" in err) == (2, True)
-    answers = io.StringIO("n\ny\n")
-    answers.isatty = lambda: True  # type: ignore[method-assign]
-    monkeypatch.setattr("sys.stdin", answers)
-    monkeypatch.setattr("builtins.input", lambda _question: answers.readline().strip())
-    assert (run("remove", "a").err.splitlines()[-1], (LIBRARY / "a").exists()) == (
-        "nothing was removed", True,
-    )  # fmt: skip
-    assert run("remove", "a").out == "removed a\n"
-    assert [path.name for path in LIBRARY.iterdir()] == [".lock"]
-    code, _, err = run("remove", "a", "--yes")
-    assert (code, "has no track 'a'" in err) == (2, True)
+    answers = iter(["n", "y"])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("builtins.input", lambda _question: next(answers))
+    assert run("remove", "tune").err.splitlines()[-1] == "nothing was removed"
+    assert (there / "tune").is_dir()
+    assert run("remove", "tune").out == "removed tune\n"
+    assert sorted(path.name for path in there.iterdir()) == [".lock", "groove"]
+    code, _, err = run("remove", "tune", "--yes")
+    assert (code, "has no track 'tune'" in err) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["..", "../state", ".", "/", ".making-x", ""])
@@ -375,65 +394,58 @@ def test_remove_takes_nothing_but_tracks(run: Run, name: str) -> None:
     assert Path("state/library").is_dir()
 
 
-def test_a_track_that_is_a_link_is_unlinked_only(run: Run, tune: Any) -> None:
-    write_stems(Path("in/a"), tune)
-    run("add", "in", "--library", "other")
-    LIBRARY.mkdir(parents=True)
-    (LIBRARY / "a").symlink_to(Path("other/a").absolute())
-    assert run("remove", "a", "--yes").code == 0
-    assert read_track(Path("other/a")).title == "a"
+def test_a_track_that_is_a_link_is_unlinked_only(run: Run, there: Path) -> None:
+    (there / "tune").rename("elsewhere")
+    (there / "tune").symlink_to(Path("elsewhere").absolute())
+    assert run("remove", "tune", "--yes").code == 0
+    assert read_track(Path("elsewhere")).title == "tune"
 
 
 # export, and in again
 
 
-@pytest.mark.parametrize("out", ["a.zip", "somewhere/a"])
-def test_an_exported_track_is_the_same_on_another_machine(run: Run, tune: Any, out: str) -> None:
-    write_stems(Path("in/a"), tune)
-    run("add", "in")
-    edit(LIBRARY / "a/track.toml", 'title = "a"', 'title = "Älter"  # by hand')
-    assert run("export", "a", "--out", out).code == 0
-    code, _, err = run("export", "a", "--out", out)
+@pytest.mark.parametrize("out", ["g.zip", "somewhere/g"])
+def test_an_exported_track_is_the_same_on_another_machine(run: Run, there: Path, out: str) -> None:
+    edit(there / "groove/track.toml", 'title = "groove"', 'title = "Älter"  # by hand')
+    assert run("export", "groove", "--out", out).code == 0
+    code, _, err = run("export", "groove", "--out", out)
     assert (code, "is there already" in err) == (1, True)
 
     entry = run("add", out, "--library", "new", "--json").json["added"][0]
 
     assert (entry["id"], entry["edited"]) == ("alter", ["title"])
-    one, other = read_track(LIBRARY / "a"), read_track(Path("new/alter"))
+    one, other = read_track(there / "groove"), read_track(Path("new/alter"))
     assert dataclasses.replace(other, id=one.id, folder=one.folder) == one
-    assert run("add", out, "--library", "new", "--json").json["there"][0]["id"] == "alter"
-    assert run("add", out, "--json").json["there"][0]["id"] == "a"
-    assert run("add", "in/a", "--library", "new", "--json").json["there"][0]["id"] == "alter"
+    assert run("add", out, "in/groove", "--library", "new", "--json").json["there"] == [
+        {"path": str(Path(path).absolute()), "id": "alter"} for path in (out, "in/groove")
+    ]
 
 
-def test_the_same_track_makes_the_same_archive(run: Run, tune: Any) -> None:
-    write_stems(Path("in/a"), tune)
-    run("add", "in")
-    run("export", "a")
-    run("export", "a", "--out", "b.zip")
-    assert Path("a.zip").read_bytes() == Path("b.zip").read_bytes()
+def test_the_same_track_makes_the_same_archive(run: Run, there: Path) -> None:
+    run("export", "groove")
+    run("export", "groove", "--out", "b.zip")
+    assert Path("groove.zip").read_bytes() == Path("b.zip").read_bytes()
 
 
 def test_archives_that_are_none_and_tracks_that_were_changed_are_refused(
-    run: Run, tune: Any
+    run: Run, there: Path
 ) -> None:
-    write_stems(Path("in/a"), tune)
-    run("add", "in")
-    text = (LIBRARY / "a/track.toml").read_text()
-    drums = (LIBRARY / "a/drums.flac").read_bytes()
+    text = (there / "groove/track.toml").read_text()
+    drums = (there / "groove/drums.flac").read_bytes()
 
-    def archive(name: str, **files: Any) -> None:
+    def archive(name: str, files: dict[str, bytes | str]) -> None:
         with zipfile.ZipFile(name, "w") as packed:
             for file, content in files.items():
                 packed.writestr(file, content)
 
     Path("text.zip").write_text("no archive")
-    archive("empty.zip")
-    archive("two.zip", **{"a/track.toml": text, "b/track.toml": text})
-    archive("out.zip", **{"../track.toml": text, "../drums.flac": drums})
-    archive("long.zip", **{"track.toml": "#" * (2 << 20)})
+    archive("empty.zip", {})
+    archive("two.zip", {"a/track.toml": text, "b/track.toml": text})
+    archive("out.zip", {"../track.toml": text, "../drums.flac": drums})
+    archive("long.zip", {"track.toml": "#" * (2 << 20)})
     swapped = {f"{stem}.flac": drums for stem in ("drums", "bass", "vocals", "other")}
-    archive("swapped.zip", **{"track.toml": text, **swapped})
+    archive("swapped.zip", {"track.toml": text, **swapped})
+    before = snapshot(Path("state"))
     reasons = {
         Path(entry["path"]).name: entry["reason"]
         for entry in run("add", *sorted(Path().glob("*.zip")), "--json").json["refused"]
@@ -446,8 +458,7 @@ def test_archives_that_are_none_and_tracks_that_were_changed_are_refused(
         "long.zip": "its track.toml is too large",
         "swapped.zip": "has other sound in it than its tra",
     }
-    assert not Path("state/library/track.toml").exists()
-    assert len(list(LIBRARY.glob("*/track.toml"))) == 1
+    assert snapshot(Path("state")) == before
 
 
 # usage
@@ -496,6 +507,32 @@ def test_many_tracks_are_made_in_the_order_of_their_names(run: Run, tune: Any) -
     assert [(Path(entry["path"]).parent.name, entry["id"]) for entry in said] == [
         ("0", "same"), ("1", "same-2"), ("2", "same-3"), ("3", "same-4"),
     ]  # fmt: skip
-    started = time.monotonic()
-    run("add", "in")
-    assert time.monotonic() >= started
+
+
+# stems, later
+
+
+def test_a_track_that_played_whole_is_given_stems(run: Run, there: Path) -> None:
+    (track,) = whole_tracks(there)
+    mix, rate = soundfile.read(track.folder / track.files["mix"], dtype="int16")
+    Path("stems").mkdir()
+    for name in STEMS:
+        soundfile.write(f"stems/{name}.flac", mix // 4, rate)
+    give_stems(track, Path("stems"))
+    now = read_track(track.folder)
+    assert (now.whole, now.bpm, now.measured) == (False, track.bpm, track.measured)
+    assert run("check", "--deep").code == 0
+    assert run("add", "in/tune.wav", "--json").json["there"][0]["id"] == "tune"
+    with pytest.raises(CrowdstreamError, match="has stems already"):
+        give_stems(now, Path("stems"))
+
+
+def test_stems_of_other_sound_are_refused_and_the_track_is_what_it_was(there: Path) -> None:
+    (track,) = whole_tracks(there)
+    before = snapshot(there)
+    Path("stems").mkdir()
+    for name in STEMS:
+        soundfile.write(f"stems/{name}.flac", np.zeros((441, 2)), 44100)
+    with pytest.raises(MediaError, match="has 441 samples at 44100 Hz; the sound of tune has"):
+        give_stems(track, Path("stems"))
+    assert snapshot(there) == before

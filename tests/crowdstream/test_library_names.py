@@ -86,6 +86,8 @@ def test_ids_are_plain() -> None:
     assert id_of("Björk", "Jóga (Howie's mix)", "") == "bjork-joga-howies-mix"
     assert id_of("unknown", "Straße", "") == "strasse"
     assert id_of("", "夜に駆ける", "0123456789ab") == "track-01234567"
+    assert id_of("", "夜に駆ける (A)", "0123456789ab") == "track-01234567"
+    assert id_of("", "A", "") == "a"
 
 
 @given(st.text(), st.text())

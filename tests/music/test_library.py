@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from crowdstream.errors import ConfigError, CrowdstreamError, MediaError
 from crowdstream.music.library import (
     SECTION_NAMES,
+    Cue,
     Section,
+    Source,
     Track,
     load_stems,
     read_library,
@@ -264,3 +266,53 @@ def test_a_text_named_wav_is_refused(tmp_path: Path, content: bytes) -> None:
     (track.folder / "drums.wav").write_bytes(content)
     with pytest.raises(CrowdstreamError, match=r"drums\.wav: is not a sound file"):
         load_stems(track, RATE)
+
+
+def test_a_track_that_plays_whole_stands_where_the_drums_do(tmp_path: Path) -> None:
+    """No arrangement ever takes the drums away for good."""
+    track = a_track(tmp_path / "whole", files={"mix": "mix.wav"})
+    on_disk(track)
+    assert read_track(track.folder).whole
+    stems = load_stems(track, RATE)
+    assert [np.unique(stem).tolist() for stem in stems] == [[1], [0], [0], [0]]
+
+
+def test_a_stem_that_is_a_link_to_elsewhere_is_refused(tmp_path: Path) -> None:
+    """A track is its folder; what it leads to may be anything."""
+    track = on_disk(a_track(tmp_path / "four"))
+    (track.folder / "bass.wav").rename(tmp_path / "bass.wav")
+    (track.folder / "bass.wav").symlink_to(tmp_path / "bass.wav")
+    with pytest.raises(MediaError, match=r"bass\.wav: is a link that leads out"):
+        read_track(track.folder)
+
+
+def test_a_track_that_is_being_made_is_not_in_the_library(tmp_path: Path) -> None:
+    """Its folder is hidden until it is whole."""
+    on_disk(a_track(tmp_path / ".making-x"))
+    assert read_library(tmp_path) == ((), ())
+
+
+def test_what_differs_from_what_was_measured_was_edited(tmp_path: Path) -> None:
+    """So a person needs no other sign to keep a change."""
+    measured = {"bpm": 120.0, "key": "8A", "sections": "intro 2, drop 2", "confidence": 0.3}
+    track = on_disk(a_track(tmp_path / "four", measured=measured))
+    assert (read_track(track.folder).edited, track.confidence) == ((), 0.3)
+    change(track, 'bpm = 120.0\nkey = "8A" ', 'bpm = 121.0\nkey = "8A" ')
+    change(track, 'name = "intro"', 'name = "groove"')
+    read = read_track(track.folder)
+    assert (read.edited, read.confidence) == (("bpm", "sections"), 1.0)
+
+
+def test_the_file_reads_as_it_always_has(tmp_path: Path) -> None:
+    """People edit it and other programs read it: a change here is a change of the format."""
+    track = a_track(
+        tmp_path / "four",
+        cues=(Cue("Drop", 4.0),),
+        measured={"bpm": 119.5, "title": "Four Bars", "confidence": 0.9},
+        source=Source("Four Bars.wav", "a" * 64, "b" * 64),
+    )
+    assert on_disk(track) == read_track(track.folder)
+    golden = Path(__file__).with_name("track.toml")
+    assert (track.folder / "track.toml").read_text(encoding="utf-8") == golden.read_text(
+        encoding="utf-8"
+    )
