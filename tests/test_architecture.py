@@ -54,9 +54,11 @@ TABLE: Final[dict[str, str]] = {
     "dsp": "",
     "music": "errors packets",
     # The two children with devices or models in them. `models` finds weights, knows their forms and what may be in them.
-    "player": "child dsp errors music packets",
+    "player": "child clock dsp errors music packets",
     "vision": "child dsp errors models packets settings slots wire worker",
     "models": "errors",
+    # Music that people bring, made into tracks by jobs beside the daemon.
+    "library": "errors music packets",
     # Whole runs without a clock, and what is made of them.
     "offline": "clock config dsp errors models music packets plan player recipe registry slots "
     "stage status supervisor testing vision worker",
@@ -89,7 +91,8 @@ OF_OTHERS: Final[dict[str, str]] = {
     "music": "pyloudnorm soundfile soxr",
     "player": "numba pydantic pylibrb sounddevice",
     "vision": "PIL cv2 numba onnxruntime openvino",
-    "offline": "av cv2 defusedxml matplotlib mutagen psutil pyloudnorm soundfile soxr",
+    "library": "av defusedxml mutagen soundfile soxr",
+    "offline": "av cv2 matplotlib psutil pyloudnorm soundfile soxr",
     "commands": "pydantic rich",
     "testing": "av jack psutil pydantic soundfile",
 }

@@ -21,11 +21,11 @@ from crowdstream.errors import CrowdstreamError, UsageError
 from crowdstream.music.library import default_library
 
 if TYPE_CHECKING:
+    from crowdstream.library.add import Outcome
+    from crowdstream.library.again import Again
+    from crowdstream.library.files import Candidate
+    from crowdstream.library.keep import Keep
     from crowdstream.music.library import Track
-    from crowdstream.offline.library_add import Outcome
-    from crowdstream.offline.library_again import Again
-    from crowdstream.offline.library_files import Candidate
-    from crowdstream.offline.library_keep import Keep
 
 ACTIONS: Final = {
     "add": ("take audio files, folders and stems into the library",
@@ -125,9 +125,9 @@ def _folder(arguments: argparse.Namespace, config: Config) -> tuple[Path, str]:
 
 def _add(arguments: argparse.Namespace, folder: Path) -> int:
     from crowdstream.commands.library_lines import Lines
-    from crowdstream.offline.library_add import add_music, cores
-    from crowdstream.offline.library_files import find_music
-    from crowdstream.offline.library_keep import open_library
+    from crowdstream.library.add import add_music, cores
+    from crowdstream.library.files import find_music
+    from crowdstream.library.keep import open_library
 
     begun = time.monotonic()
     outcomes: list[Outcome] = []
@@ -182,8 +182,8 @@ def _add(arguments: argparse.Namespace, folder: Path) -> int:
 
 
 def _measure(arguments: argparse.Namespace, folder: Path) -> int:
+    from crowdstream.library.keep import find_track, open_library
     from crowdstream.music.library import read_library
-    from crowdstream.offline.library_keep import find_track, open_library
 
     begun = time.monotonic()
     with open_library(folder) as keep:
@@ -215,8 +215,8 @@ def _again(
 ) -> list[Again]:
     """Measure tracks that are there, and print a line for each."""
     from crowdstream.commands.library_lines import Lines
-    from crowdstream.offline.library_add import cores
-    from crowdstream.offline.library_again import measure_again
+    from crowdstream.library.add import cores
+    from crowdstream.library.again import measure_again
 
     agains: list[Again] = []
     names = [track.id for track in tracks]
@@ -231,11 +231,11 @@ def _again(
 
 def _rekordbox(arguments: argparse.Namespace, folder: Path) -> int:
     from crowdstream.commands.library_lines import Lines
+    from crowdstream.library.add import add_music, cores, hash_of_files
+    from crowdstream.library.files import find_music
+    from crowdstream.library.keep import open_library
+    from crowdstream.library.rekordbox import locate, read_collection
     from crowdstream.music.library import read_track
-    from crowdstream.offline.library_add import add_music, cores, hash_of_files
-    from crowdstream.offline.library_files import find_music
-    from crowdstream.offline.library_keep import open_library
-    from crowdstream.offline.library_rekordbox import locate, read_collection
 
     begun = time.monotonic()
     roots = arguments.root or [arguments.file.absolute().parent]
@@ -331,7 +331,7 @@ def _list(arguments: argparse.Namespace, folder: Path) -> int:
 
 
 def _show(arguments: argparse.Namespace, folder: Path) -> int:
-    from crowdstream.offline.library_keep import find_track
+    from crowdstream.library.keep import find_track
 
     found = find_track(folder, arguments.id)
     track = found.track
@@ -368,7 +368,7 @@ def _show(arguments: argparse.Namespace, folder: Path) -> int:
 
 
 def _check(arguments: argparse.Namespace, folder: Path) -> int:
-    from crowdstream.offline.library_check import check_library
+    from crowdstream.library.check import check_library
 
     checked = list(check_library(folder, deep=arguments.deep))
     bad = [one for one in checked if one.mend]
@@ -393,7 +393,7 @@ def _check(arguments: argparse.Namespace, folder: Path) -> int:
 
 
 def _remove(arguments: argparse.Namespace, folder: Path) -> int:
-    from crowdstream.offline.library_keep import find_track, open_library
+    from crowdstream.library.keep import find_track, open_library
 
     found = find_track(folder, arguments.id)
     if not arguments.yes:
@@ -417,8 +417,8 @@ def _remove(arguments: argparse.Namespace, folder: Path) -> int:
 
 
 def _export(arguments: argparse.Namespace, folder: Path) -> int:
-    from crowdstream.offline.library_export import export_track
-    from crowdstream.offline.library_keep import find_track
+    from crowdstream.library.export import export_track
+    from crowdstream.library.keep import find_track
 
     found = find_track(folder, arguments.id)
     if found.track is None:
@@ -456,7 +456,7 @@ def _facts_of_again(again: Again) -> dict[str, Any]:
 
 
 def _path(path: Path) -> str:
-    from crowdstream.offline.library_names import shown
+    from crowdstream.library.names import shown
 
     return shown(path)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from crowdstream.offline.library_names import shown
+from crowdstream.library.names import shown
 
 if TYPE_CHECKING:
-    from crowdstream.offline.library_add import Outcome
-    from crowdstream.offline.library_again import Again
+    from crowdstream.library.add import Outcome
+    from crowdstream.library.again import Again
 
 STEPS: Final = {"decoding": 0.1, "copying": 0.3, "measuring": 0.4, "writing": 0.85}
 """How far a track is when a step begins, for the bar."""

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
+from crowdstream.clock import SystemClock
 from crowdstream.errors import CrowdstreamError, DeviceError, MediaError
 from crowdstream.packets import Mix, ShowEvent
 from crowdstream.player.card import Card
@@ -113,7 +114,7 @@ class _Teller:
             self._child.send({"playing": {**facts, "events": events}})
             if self._memory is not None:
                 # Here, because it may wait for a disk.
-                self._memory.follow((ShowEvent(**event) for event in events), time.time())
+                self._memory.follow((ShowEvent(**event) for event in events), _now())
 
 
 class _Player:
@@ -137,7 +138,7 @@ class _Player:
         )
         self._memory: Remembered | None = None
         if given.get("state") is not None:
-            self._memory = Remembered(Path(str(given["state"])), self._tracks, time.time())
+            self._memory = Remembered(Path(str(given["state"])), self._tracks, _now())
         self._mixer = Mixer(
             self._tracks, self._loader, rate=self._rate, seed=int(given["seed"]),
             rules=self._rules, history=self._memory.tonight if self._memory is not None else (),
@@ -472,6 +473,11 @@ def _patiently(child: ChildSide, work: Callable[[], T]) -> T:
     if failed:
         raise failed[0]
     return done[0]
+
+
+def _now() -> float:
+    """Seconds since 1970: a night is remembered over a restart, and over one of the machine."""
+    return SystemClock().local_time().timestamp()
 
 
 def _lock_memory() -> None:

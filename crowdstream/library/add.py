@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from crowdstream.errors import CrowdstreamError
+from crowdstream.library.files import Candidate
+from crowdstream.library.jobs import Answer, Job, Jobs, Step
+from crowdstream.library.keep import Keep
 from crowdstream.music.library import Track
-from crowdstream.offline.library_files import Candidate
-from crowdstream.offline.library_jobs import Answer, Job, Jobs, Step
-from crowdstream.offline.library_keep import Keep
 
 MOST_JOBS: Final = 16
 

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
-from crowdstream.music.library import TRACK_FILE
-from crowdstream.offline.library_names import (
+from crowdstream.library.names import (
     MIX,
     REST,
     SOUND_ENDINGS,
@@ -19,6 +18,7 @@ from crowdstream.offline.library_names import (
     stem_named,
     without_what_all_share,
 )
+from crowdstream.music.library import TRACK_FILE
 from crowdstream.packets import STEMS
 
 Kind = Literal["file", "stems", "stem file", "track", "archive"]

@@ -21,9 +21,9 @@ import soundfile
 
 from crowdstream.cli import main
 from crowdstream.errors import CrowdstreamError, MediaError
+from crowdstream.library.keep import open_library
+from crowdstream.library.stems import give_stems, whole_tracks
 from crowdstream.music.library import read_library, read_track, write_track
-from crowdstream.offline.library_keep import open_library
-from crowdstream.offline.library_stems import give_stems, whole_tracks
 from crowdstream.packets import STEMS
 from crowdstream.testing.crates import (
     a_tune,

@@ -14,6 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crowdstream.errors import MediaError
+from crowdstream.library.describe import Given, describe, described_anew, given_in
+from crowdstream.library.names import artist_and_title, shown, stem_named
+from crowdstream.library.sound import at_rate, decode, to_library_rate
+from crowdstream.library.tags import Tags, read_tags, stem_names
 from crowdstream.music.library import (
     MIX,
     WHOLE_PLAYS_AS,
@@ -25,10 +29,6 @@ from crowdstream.music.library import (
     write_track,
 )
 from crowdstream.music.measure import LEAST_SECONDS
-from crowdstream.offline.library_describe import Given, describe, described_anew, given_in
-from crowdstream.offline.library_names import artist_and_title, shown, stem_named
-from crowdstream.offline.library_sound import at_rate, decode, to_library_rate
-from crowdstream.offline.library_tags import Tags, read_tags, stem_names
 from crowdstream.packets import STEMS
 
 FEWEST_BARS: Final = 8
@@ -69,7 +69,7 @@ def make(
     """
     path = Path(job["path"])
     if job["kind"] in ("track", "archive"):
-        from crowdstream.offline.library_export import take_over
+        from crowdstream.library.export import take_over
 
         tell({"step": "copying"})
         return take_over(path, working, job["sha256"])

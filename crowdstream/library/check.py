@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from crowdstream.errors import CrowdstreamError, MediaError
+from crowdstream.library.describe import UNSURE
+from crowdstream.library.make import FEWEST_BARS, hash_of_sound
 from crowdstream.music.library import (
     MIX,
     TRACK_FILE,
@@ -15,8 +17,6 @@ from crowdstream.music.library import (
     load_stems,
     read_track,
 )
-from crowdstream.offline.library_describe import UNSURE
-from crowdstream.offline.library_make import FEWEST_BARS, hash_of_sound
 from crowdstream.packets import STEMS
 
 LENGTHS_DIFFER_SECONDS: Final = 0.1

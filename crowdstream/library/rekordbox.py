@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import unquote
 
 from crowdstream.errors import MediaError
+from crowdstream.library.names import SOUND_ENDINGS, STEM_ENDINGS
+from crowdstream.library.tags import bpm_of
 from crowdstream.music.keys import camelot_of
-from crowdstream.offline.library_names import SOUND_ENDINGS, STEM_ENDINGS
-from crowdstream.offline.library_tags import bpm_of
 
 LARGEST_FILE: Final = 1 << 30
 MOST_CUES: Final = 64

@@ -60,7 +60,7 @@ def main() -> None:
 
 def answer_to(job: dict[str, Any], tell: Tell, is_known: Known) -> dict[str, Any]:
     """Do one job; whatever happens, the answer says it in a sentence."""
-    from crowdstream.offline.library_make import make
+    from crowdstream.library.make import make
 
     try:
         return make(job, Path(job["working"]), tell, is_known)

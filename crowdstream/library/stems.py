@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from crowdstream.errors import CrowdstreamError, MediaError
+from crowdstream.library.make import hash_of_sound
 from crowdstream.music.library import MIX, Track, load_stems, read_library, write_track
-from crowdstream.offline.library_make import hash_of_sound
 from crowdstream.packets import STEMS
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from crowdstream.cli import main
 from crowdstream.errors import MediaError
+from crowdstream.library.rekordbox import locate, read_collection
 from crowdstream.music.library import read_track
-from crowdstream.offline.library_rekordbox import locate, read_collection
 from crowdstream.testing.crates import a_tune, write_sound
 
 GRID = '<TEMPO Inizio="{first}" Bpm="{bpm}" Metro="4/4" Battito="{beat}"/>'

@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from crowdstream.library.jobs import Answer, Job, Jobs, Step
+from crowdstream.library.keep import Keep
 from crowdstream.music.library import TRACK_FILE, Track, read_track
-from crowdstream.offline.library_jobs import Answer, Job, Jobs, Step
-from crowdstream.offline.library_keep import Keep
 
 
 class Again(NamedTuple):

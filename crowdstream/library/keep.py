@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from crowdstream.errors import Busy, CrowdstreamError, UsageError
+from crowdstream.library.names import id_of
 from crowdstream.music.library import TRACK_FILE, Track, read_library, read_track, write_track
-from crowdstream.offline.library_names import id_of
 
 MAKING: Final = ".making-"
 REMOVED: Final = ".removed-"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdstream.offline.library_names import (
+from crowdstream.library.names import (
     artist_and_title,
     id_of,
     is_plainly_a_stem,

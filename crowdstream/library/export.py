@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from crowdstream.errors import ConfigError, CrowdstreamError, MediaError
+from crowdstream.library.names import shown
 from crowdstream.music.library import (
     MIX,
     TRACK_FILE,
@@ -21,7 +22,6 @@ from crowdstream.music.library import (
     read_track,
     write_track,
 )
-from crowdstream.offline.library_names import shown
 from crowdstream.packets import STEMS
 
 MOST_FILES: Final = 16
@@ -77,7 +77,7 @@ def take_over(path: Path, working: Path, sha256: str) -> dict[str, Any]:
     Raises:
         MediaError: it is no track, or not whole.
     """
-    from crowdstream.offline.library_make import hash_of_sound
+    from crowdstream.library.make import hash_of_sound
 
     if path.is_dir():
         _copy_folder(path, working)

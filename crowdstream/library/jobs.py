@@ -131,7 +131,7 @@ class _Child:
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._children = children
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "crowdstream.offline.library_job", str(os.getpid())],
+            [sys.executable, "-P", "-m", "crowdstream.library.job", str(os.getpid())],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
             encoding="utf-8", bufsize=1, start_new_session=True,
             # Tracks share the cores already; threads within one would only be in the way.

@@ -15,7 +15,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdstream.offline.library_tags import Tags, bpm_of, read_tags, stem_names
+from crowdstream.library.tags import Tags, bpm_of, read_tags, stem_names
 
 
 @pytest.mark.parametrize(
