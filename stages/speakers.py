@@ -147,9 +147,12 @@ class Speakers(Stage[Mix, Playing]):
     def _arguments(self) -> dict[str, Any]:
         """Those of the player; without a library in the settings the user's own counts."""
         places = self.context.places
+        clock = self.context.clock
+        local_time = clock.local_time()
         arguments = player_arguments(
             self._config, places.cache, state=places.state,
-            wanted=self._config.programme.at(self.context.clock.local_time()),
+            wanted=self._config.programme.at(local_time),
+            monotonic_began_1970=local_time.timestamp() - clock.now(),
         )  # fmt: skip
         own = own_library(places.state)
         if self._config.library is None and own is not None:
@@ -181,12 +184,14 @@ class Speakers(Stage[Mix, Playing]):
 
 
 def player_arguments(
-    config: SpeakersConfig, cache: Path, *, state: Path | None = None, wanted: Wanted | None = None
-) -> dict[str, Any]:
+    config: SpeakersConfig, cache: Path, *, state: Path | None = None,
+    wanted: Wanted | None = None, monotonic_began_1970: float = 0.0,
+) -> dict[str, Any]:  # fmt: skip
     """What the player's process is given, as plain data.
 
     `cache` is where built-in music and decoded tracks are, `state` where what was heard tonight is
-    kept (None: nowhere), `wanted` what the programme asks for now (None: its middle).
+    kept (None: nowhere), `wanted` what the programme asks for now (None: its middle), and
+    `monotonic_began_1970` when the monotonic clock was 0, in seconds since 1970.
     """
     programme = config.programme
     begin = wanted if wanted is not None else Wanted(programme.bpm, programme.intensity)
@@ -196,6 +201,7 @@ def player_arguments(
     }  # fmt: skip
     arguments["cache"] = str(cache)
     arguments["state"] = None if state is None else str(state)
+    arguments["monotonic_began_1970"] = monotonic_began_1970
     return arguments
 
 

@@ -54,7 +54,7 @@ TABLE: Final[dict[str, str]] = {
     "dsp": "",
     "music": "errors packets",
     # The two children with devices or models in them. `models` finds weights, knows their forms and what may be in them.
-    "player": "child clock dsp errors music packets",
+    "player": "child dsp errors music packets",
     "vision": "child dsp errors models packets settings slots wire worker",
     "models": "errors",
     # Music that people bring, made into tracks by jobs beside the daemon.

@@ -32,7 +32,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 
-from crowdstream.clock import SystemClock
 from crowdstream.errors import CrowdstreamError, DeviceError, MediaError
 from crowdstream.packets import Mix, ShowEvent
 from crowdstream.player.card import Card
@@ -87,9 +86,10 @@ def play(child: ChildSide) -> None:
 class _Teller:
     """Sends the newest facts on a thread of its own: a daemon that hangs holds up nobody."""
 
-    def __init__(self, child: ChildSide, memory: Remembered | None) -> None:
+    def __init__(self, child: ChildSide, memory: Remembered | None, began_1970: float) -> None:
         self._child = child
         self._memory = memory
+        self._began_1970 = began_1970
         self._newest: dict[str, Any] | None = None
         self._events: deque[dict[str, Any]] = deque(maxlen=WAITING_EVENTS)
         self._wake = threading.Event()
@@ -114,7 +114,8 @@ class _Teller:
             self._child.send({"playing": {**facts, "events": events}})
             if self._memory is not None:
                 # Here, because it may wait for a disk.
-                self._memory.follow((ShowEvent(**event) for event in events), _now())
+                now = self._began_1970 + time.monotonic()
+                self._memory.follow((ShowEvent(**event) for event in events), now)
 
 
 class _Player:
@@ -136,9 +137,15 @@ class _Player:
         self._loader = Loader(
             self._rate, Path(given["cache"]) / "decoded", int(float(given["cache_gb"]) * 1e9)
         )
+        self._began_1970 = 0.0
+        """When the monotonic clock was 0, in seconds since 1970: a night outlives the machine's."""
+
         self._memory: Remembered | None = None
         if given.get("state") is not None:
-            self._memory = Remembered(Path(str(given["state"])), self._tracks, _now())
+            self._began_1970 = float(given["monotonic_began_1970"])
+            self._memory = Remembered(
+                Path(str(given["state"])), self._tracks, self._began_1970 + time.monotonic()
+            )
         self._mixer = Mixer(
             self._tracks, self._loader, rate=self._rate, seed=int(given["seed"]),
             rules=self._rules, history=self._memory.tonight if self._memory is not None else (),
@@ -193,7 +200,7 @@ class _Player:
         self._control(device, rendering)
 
     def _control(self, *threads: threading.Thread) -> None:
-        teller = _Teller(self._child, self._memory)
+        teller = _Teller(self._child, self._memory, self._began_1970)
         tell_at = tidy_at = time.monotonic()
         while True:
             message = self._child.receive(max(0.0, tell_at - time.monotonic()))
@@ -473,11 +480,6 @@ def _patiently(child: ChildSide, work: Callable[[], T]) -> T:
     if failed:
         raise failed[0]
     return done[0]
-
-
-def _now() -> float:
-    """Seconds since 1970: a night is remembered over a restart, and over one of the machine."""
-    return SystemClock().local_time().timestamp()
 
 
 def _lock_memory() -> None:
