@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -219,3 +220,21 @@ def test_the_player_is_told_of_the_programme(tmp_path: Path) -> None:
     config = SpeakersConfig(programme={"bpm": 124.0, "intensity": 0.8})
     rules = player_arguments(config, tmp_path)["rules"]
     assert (rules["programme_bpm"], rules["programme_drive"]) == (124.0, 0.8)
+
+
+async def test_what_was_heard_is_not_heard_first_after_a_restart(
+    library: Path, tmp_path: Path
+) -> None:
+    """Two lives of the player, minutes of one night: each begins with another track."""
+    begun = []
+    for _ in range(2):
+        async with Player(a_config(library), tmp_path) as playing:
+            heard = await playing.until(lambda p: (p.track and p.events) or p.beat > 2.0)
+            begun.append(heard.track)
+            await playing.until(lambda p, beat=heard.beat: p.beat > beat + 1.0)
+    assert sorted(begun) == ["One", "Two"]
+    kept = list(tmp_path.rglob("heard.jsonl"))
+    lines = [json.loads(line) for line in kept[0].read_text().splitlines()]
+    now = CLOCK.local_time().timestamp()
+    assert [line["id"].title() for line in lines] == begun
+    assert all(now - 120.0 < line["at"] <= now + 1.0 for line in lines)
