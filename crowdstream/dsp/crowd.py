@@ -45,6 +45,11 @@ pixels places a joint to about 0.8 of one, however small the person is."""
 MOST_PIXELS: Final = 1.5 / 640.0
 """What goes to and fro by more than this, of the same, is movement."""
 
+LIT_QUIET: Final = 0.025
+"""Deviation of a still person's joints while light moves, in body lengths: a network puts a joint
+elsewhere when a beam comes over it, too slowly to be taken for trembling. Whoever moves less then
+is not told from a statue; whoever dances reads as in any light."""
+
 POSE_TRUST: Final = 0.92
 """Confidence of energy when joints are seen well: flow adds the rest."""
 
@@ -79,6 +84,9 @@ WORTH_SECONDS: Final = 6.0
 
 LEAST_TRUST: Final = 0.1
 """Eyes that together trust themselves less than this have seen nothing."""
+
+LONGEST_FLASH_SECONDS: Final = 0.4
+"""How long to wait for a look at joints that no darkness lies within."""
 
 BLIND_SECONDS: Final = 6.0
 """A blackout or a strobe is bridged for so long; then nobody knows any more."""
@@ -162,6 +170,9 @@ class CrowdMeter:
         self._drive = Follower(1.0, 1.5)
         self._people_at = -math.inf
         self._pose_at = -math.inf
+        self._lit_since: float | None = -math.inf
+        """When the first picture after the last that was left out was taken."""
+        self._whole_at = -math.inf
         self._count: int | None = None
         self._pose_speed: float | None = None
         self._pose_drive = 0.0
@@ -201,9 +212,12 @@ class CrowdMeter:
         glance = self._glances.of(at)
         gate = self._gate.judge(glance.brightness, at)
         if gate == "leave":
+            self._lit_since = None
             # Between two flashes, or while the lights are out, nobody is seen; all are there.
             self._people_at = at if self._count is not None else self._people_at
             return self._fuse(at, intensity)
+        if self._lit_since is None:
+            self._lit_since = at
         if gate == "anew":
             # The groove goes on: where a body was it nearly is, in any light.
             self._ring.clear()
@@ -227,13 +241,15 @@ class CrowdMeter:
             rows, ids, keypoints, at, least=PIXEL * longer, most=MOST_PIXELS * longer
         )
         jitter = np.hypot(JITTER, trembles / body)
+        moving_light = self._light == "moving" and at - self._motion_at <= self._stale_after
         speeds = without_travel(
             body_speeds(keypoints, then, body, TIME_BASE_SECONDS, jitter),
             keypoints, then, body, self._travellers.see(rows, ids, keypoints, at, glance.shifted),
             seconds=TIME_BASE_SECONDS, jitter=jitter,
             camera_y=glance.camera[1] * TIME_BASE_SECONDS,
         )  # fmt: skip
-        self._still.quieten(rows, ids, speeds, jitter, at)
+        quiet = np.hypot(jitter, LIT_QUIET) if moving_light else jitter
+        self._still.quieten(rows, ids, speeds, quiet, at)
         if labels is not None:
             self._zone_meter.take_people(labels, speeds[:, 4])
             counted = labels >= WHOLE
@@ -267,7 +283,11 @@ class CrowdMeter:
             self._parts = (None,) * 4
         else:
             *parts, speed, fair = means_of(speeds)
-            if math.isfinite(speed):
+            # Where pictures were left out within the time base a swing to and fro is cut short;
+            # so wait for two pictures of the same flash, if flashes are as long as that.
+            whole = at - self._lit_since >= TIME_BASE_SECONDS - 1e-6
+            if math.isfinite(speed) and (whole or at - self._whole_at > LONGEST_FLASH_SECONDS):
+                self._whole_at = at if whole else self._whole_at
                 self._pose_at, self._pose_speed, self._pose_drive = at, speed, fair
                 self._parts = tuple(part if math.isfinite(part) else None for part in parts)
         return self._fuse(at, intensity)
@@ -364,7 +384,10 @@ class CrowdMeter:
             state = self._light if self._light != "steady" and motion else "ok"
         elif (eyes or looking) and at - self._trusted_at <= BLIND_SECONDS:
             # An eye looks and trusts nothing of what it sees (dark, strobe), or the source has
-            # just jumped: hold what was known.
+            # just jumped: hold what was known. What is held does not fall behind: else the first
+            # glance after it would count for all that was not seen.
+            for follower in (self._speed, self._driving, self._beat, self._fair_beat):
+                follower.hold(at)
             raw_speed, level = self._speed.value, self._level
             wanted = energy_of(self._driving.value, self._anchors)
             state = self._light if self._light != "steady" else "ok"

@@ -38,6 +38,10 @@ class Follower:
             self._at = at
         return self._value
 
+    def hold(self, at: float) -> None:
+        """Time passes until `at`, and nothing is known of the value: it stands where it stood."""
+        self._at = max(self._at, at)
+
     def reset(self) -> None:
         """Forget everything: the next value is taken as it is."""
         self._value = None

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 from numba import njit
 
+from crowdstream.dsp.detail import CONTRAST, PLAIN
 from crowdstream.dsp.energy import TIME_BASE_SECONDS
 from crowdstream.dsp.zones import WHOLE
 
@@ -40,29 +41,66 @@ SWING_EXPONENT: Final = 0.3
 with about this power of the time. Taken out where the time base cannot be met (15 or 25 pictures
 a second allow 0.07 or 0.13, 0.08 or 0.12 s), so that no frame rate reads higher than another."""
 
+FINE_STAYS: Final = 3.0
+FINE_RANGE: Final = 4.0
+"""Fine detail (`dsp.detail`) that changes by less than the first, in grey levels above its noise,
+is where it was; by so much more, it went away."""
+
+ONE_WAY: Final = (0.5, 0.85)
+"""What changed, over a body, by its sum over the sum of its sizes: up to the first it moved, from
+the second on it only became brighter or darker."""
+
+RICH: Final = 6.0
+SHARP: Final = 9 * 11.5
+"""Nine cells together show so much fine detail, somewhere among what has this contrast, unless
+the camera is out of focus."""
+
+LIT_SHARE: Final = 0.015
+"""Where more of the picture than this is lit anew, light moves."""
+
+LIT_LEAST: Final = 4.0
+"""So many times as much must move, where light moves, to be somebody."""
+
+EDGES_WORTH: Final = 1.0 / 1.4
+"""Flow of the edges alone is so much faster than that of the whole texture: edges are where limbs
+are. From drawn crowds (1.5 to 1.7) and recorded ones (1.2 to 1.5)."""
+
 FASTEST_SPEED: Final = 6.0
 """Body lengths per second: more than any body does, so what reads more is not one."""
 
 
-class Cells(NamedTuple):
-    """What is known of each cell; every array has the shape (rows, cols)."""
+class Levels(NamedTuple):
+    """How bright each cell is; every array has the shape (rows, cols)."""
 
     now: NDArray[np.float32]
     then: NDArray[np.float32]
     """Mean grey level now and, brightness matched, then."""
 
-    spread: NDArray[np.float32]
-    """Standard deviation of grey levels now, over the cell and its eight neighbours."""
-
-    likeness: NDArray[np.float32]
-    """Over the same nine cells: how alike the patterns now and then are at the same place, up
-    to 1, whatever their brightness; near 0 where there is no pattern."""
-
     change: NDArray[np.float32]
     """Mean absolute change of grey level at the same place."""
 
+    spread: NDArray[np.float32]
+    """Standard deviation of grey levels now, over the cell and its eight neighbours."""
+
+
+class Cells(NamedTuple):
+    """What happened to the texture in each cell, in grey levels of the picture; (rows, cols)."""
+
+    change: NDArray[np.float32]
+    """Mean absolute change at the same place."""
+
     rest: NDArray[np.float32]
     """The same after following the flow: what the flow does not explain."""
+
+
+class Moved(NamedTuple):
+    """What changed of each cell, with the camera's movement taken out; shape (rows, cols)."""
+
+    change: NDArray[np.float32]
+    """Of the texture."""
+
+    fine: NDArray[np.float32]
+    """Of the fine detail."""
 
 
 class Signs(NamedTuple):
@@ -75,7 +113,7 @@ class Signs(NamedTuple):
     """Share of the picture that moves."""
 
     changed_share: float
-    """Share of the picture whose grey level changed clearly: what the next three rest on."""
+    """Share of the picture whose grey level changed clearly: what the next two rest on."""
 
     unexplained: float
     """0 to about 1: change left over after following the flow, over all change."""
@@ -83,9 +121,6 @@ class Signs(NamedTuple):
     lamp: float
     """Brightness of what changes over the middle brightness of the picture; 1 when nothing does.
     People reflect about as much as the room; what shines itself is many times as bright."""
-
-    relit_share: float
-    """Share of what changed whose pattern stood still while its brightness changed."""
 
     dark_share: float
     """Share of the picture that lies in the dark."""
@@ -119,89 +154,6 @@ def cell_flow(
     return flow_x, flow_y
 
 
-@njit(
-    "Tuple((float32[:,::1], float32[:,::1], float32[:,::1], float32[:,::1], float32[:,::1],"
-    " float32[:,::1]))(uint8[:,::1], uint8[:,::1], uint8[:,::1])",
-    cache=True,
-    nogil=True,
-)
-def _compare(
-    now: NDArray[np.uint8], then: NDArray[np.uint8], followed: NDArray[np.uint8]
-) -> tuple[NDArray[np.float32], ...]:
-    rows = now.shape[0] // CELL
-    cols = now.shape[1] // CELL
-    n = np.float32(CELL * CELL)
-    mean_now = np.empty((rows, cols), np.float32)
-    mean_then = np.empty((rows, cols), np.float32)
-    change = np.empty((rows, cols), np.float32)
-    rest = np.empty((rows, cols), np.float32)
-    squares = np.empty((rows, cols, 3), np.float32)
-    for row in range(rows):
-        for col in range(cols):
-            a = 0.0
-            b = 0.0
-            aa = 0.0
-            bb = 0.0
-            ab = 0.0
-            changed = 0.0
-            left = 0.0
-            for y in range(row * CELL, row * CELL + CELL):
-                for x in range(col * CELL, col * CELL + CELL):
-                    p = float(now[y, x])
-                    q = float(then[y, x])
-                    a += p
-                    b += q
-                    aa += p * p
-                    bb += q * q
-                    ab += p * q
-                    changed += abs(p - q)
-                    left += abs(p - followed[y, x])
-            mean_now[row, col] = a / n
-            mean_then[row, col] = b / n
-            change[row, col] = changed / n
-            rest[row, col] = left / n
-            squares[row, col, 0] = aa / n
-            squares[row, col, 1] = bb / n
-            squares[row, col, 2] = ab / n
-    spread = np.empty((rows, cols), np.float32)
-    likeness = np.empty((rows, cols), np.float32)
-    for row in range(rows):
-        top = max(0, row - 1)
-        bottom = min(rows, row + 2)
-        for col in range(cols):
-            start = max(0, col - 1)
-            stop = min(cols, col + 2)
-            sa = 0.0
-            sb = 0.0
-            saa = 0.0
-            sbb = 0.0
-            sab = 0.0
-            for y in range(top, bottom):
-                for x in range(start, stop):
-                    sa += mean_now[y, x]
-                    sb += mean_then[y, x]
-                    saa += squares[y, x, 0]
-                    sbb += squares[y, x, 1]
-                    sab += squares[y, x, 2]
-            count = (bottom - top) * (stop - start)
-            va = max(0.0, saa / count - (sa / count) ** 2)
-            vb = max(0.0, sbb / count - (sb / count) ** 2)
-            cov = sab / count - sa * sb / (count * count)
-            spread[row, col] = math.sqrt(va)
-            # A pattern of less than two grey levels is none.
-            likeness[row, col] = cov / max(4.0, math.sqrt(va * vb))
-    return mean_now, mean_then, spread, likeness, change, rest
-
-
-def compare(now: NDArray[np.uint8], then: NDArray[np.uint8], followed: NDArray[np.uint8]) -> Cells:
-    """Compare the picture with an older one, cell by cell; all of the same shape.
-
-    `then` is the older picture, made as bright as this one; `followed` is it again with every
-    pixel moved along the flow.
-    """
-    return Cells(*_compare(now, then, followed))
-
-
 @njit("float32[:,::1](uint8[:,::1], uint8[:,::1])", cache=True, nogil=True)
 def cell_change(now: NDArray[np.uint8], then: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Mean absolute difference of the two pictures in each cell, in grey levels."""
@@ -218,6 +170,87 @@ def cell_change(now: NDArray[np.uint8], then: NDArray[np.uint8]) -> NDArray[np.f
     return change
 
 
+@njit("UniTuple(float32[:,::1], 4)(uint8[:,::1], uint8[:,::1])", cache=True, nogil=True)
+def _levels(now: NDArray[np.uint8], then: NDArray[np.uint8]) -> tuple[NDArray[np.float32], ...]:
+    rows = now.shape[0] // CELL
+    cols = now.shape[1] // CELL
+    n = np.float32(CELL * CELL)
+    mean_now = np.empty((rows, cols), np.float32)
+    mean_then = np.empty((rows, cols), np.float32)
+    change = np.empty((rows, cols), np.float32)
+    square = np.empty((rows, cols), np.float32)
+    for row in range(rows):
+        for col in range(cols):
+            a = np.int64(0)
+            b = np.int64(0)
+            squares = np.int64(0)
+            changed = np.int64(0)
+            for y in range(row * CELL, row * CELL + CELL):
+                for x in range(col * CELL, col * CELL + CELL):
+                    p = np.int64(now[y, x])
+                    q = np.int64(then[y, x])
+                    a += p
+                    b += q
+                    squares += p * p
+                    changed += abs(p - q)
+            mean_now[row, col] = a / n
+            mean_then[row, col] = b / n
+            change[row, col] = changed / n
+            square[row, col] = squares / n
+    spread = np.empty((rows, cols), np.float32)
+    for row in range(rows):
+        for col in range(cols):
+            total = 0.0
+            squared = 0.0
+            count = 0
+            for y in range(max(0, row - 1), min(rows, row + 2)):
+                for x in range(max(0, col - 1), min(cols, col + 2)):
+                    total += mean_now[y, x]
+                    squared += square[y, x]
+                    count += 1
+            spread[row, col] = math.sqrt(max(0.0, squared / count - (total / count) ** 2))
+    return mean_now, mean_then, change, spread
+
+
+def levels_of(now: NDArray[np.uint8], then: NDArray[np.uint8]) -> Levels:
+    """Compare how bright the picture is with an older one, made as bright; of the same shape."""
+    return Levels(*_levels(now, then))
+
+
+@njit(
+    "float32[:,::1](uint8[:,::1], uint8[:,::1], float32[:,::1])",
+    cache=True,
+    nogil=True,
+)
+def texture_change(
+    now: NDArray[np.uint8], then: NDArray[np.uint8], spread: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Mean absolute difference of two textures in each cell, in grey levels of the picture.
+
+    `spread` is the contrast there, which the texture was evened out by: so noise is the same
+    everywhere, on a plain wall and on a pattern.
+    """
+    change = cell_change(now, then)
+    for row in range(change.shape[0]):
+        for col in range(change.shape[1]):
+            change[row, col] *= (spread[row, col] + np.float32(PLAIN)) / np.float32(CONTRAST)
+    return change
+
+
+def compare(
+    now: NDArray[np.uint8],
+    then: NDArray[np.uint8],
+    followed: NDArray[np.uint8],
+    spread: NDArray[np.float32],
+) -> Cells:
+    """Compare the texture with an older one, cell by cell; all of the same shape.
+
+    `followed` is the older one again with every pixel moved along the flow, `spread` the contrast
+    of each cell (`Levels`).
+    """
+    return Cells(texture_change(now, then, spread), texture_change(now, followed, spread))
+
+
 @njit("float64(float64)", cache=True, nogil=True)
 def pattern_level(noise: float) -> float:
     """Spread of grey levels above which there is a pattern to follow, and not only noise."""
@@ -226,8 +259,8 @@ def pattern_level(noise: float) -> float:
 
 @njit("float64(float32[:,::1], float64)", cache=True, nogil=True)
 def _quantile(values: NDArray[np.float32], share: float) -> float:
-    flat = np.sort(values.ravel())
-    return float(flat[min(flat.size - 1, int(share * flat.size))])
+    place = min(values.size - 1, int(share * values.size))
+    return float(np.partition(values.ravel(), place)[place])
 
 
 def noise_of(cells: Cells, labels: NDArray[np.uint32] | None = None) -> float:
@@ -236,10 +269,14 @@ def noise_of(cells: Cells, labels: NDArray[np.uint32] | None = None) -> float:
     From the quarter of the picture that is explained best, which is at rest or followed well.
     What is ignored (`labels` as in `read_signs`) tells nothing.
     """
-    rest = cells.rest
+    return _lowest(cells.rest, labels)
+
+
+def _lowest(values: NDArray[np.float32], labels: NDArray[np.uint32] | None) -> float:
+    """What a quarter of the cells that have a label lies below."""
     if labels is not None and labels.any():
-        rest = np.ascontiguousarray(rest[labels != 0])[np.newaxis]
-    return _quantile(rest, 0.25)
+        values = np.ascontiguousarray(values[labels != 0])[np.newaxis]
+    return _quantile(values, 0.25)
 
 
 @njit("float32[:,::1](float32[:,::1], int64, int64)", cache=True, nogil=True)
@@ -272,10 +309,78 @@ def _sums_around(values: NDArray[np.float32], up: int, aside: int) -> NDArray[np
 
 
 @njit(
-    "UniTuple(float64, 9)"
+    "float64(float32[:,::1], float32[:,::1], float32[:,::1], float32[:,::1], uint32[:,::1],"
+    " float64, float64)",
+    cache=True,
+    nogil=True,
+)
+def _lit_share(
+    now: NDArray[np.float32],
+    then: NDArray[np.float32],
+    change: NDArray[np.float32],
+    fine: NDArray[np.float32],
+    labels: NDArray[np.uint32],
+    noise: float,
+    stays: float,
+) -> float:
+    rows, cols = now.shape
+    strong = 5.0 + 3.0 * noise
+    around = _sums_around(fine, 1, 1)
+    cells = 0
+    lit = 0
+    for row in range(rows):
+        high = min(rows, row + 2) - max(0, row - 1)
+        for col in range(cols):
+            if labels[row, col] < WHOLE:
+                continue
+            cells += 1
+            if change[row, col] <= strong or abs(now[row, col] - then[row, col]) <= 4.0:
+                continue
+            ratio = (now[row, col] + 4.0) / (then[row, col] + 4.0)
+            near = high * (min(cols, col + 2) - max(0, col - 1))
+            if (ratio > 1.125 or ratio < 0.889) and around[row, col] <= stays * near:
+                lit += 1
+    return lit / max(1, cells)
+
+
+def lit_share(
+    levels: Levels, fine: NDArray[np.float32], labels: NDArray[np.uint32] | None = None
+) -> float:
+    """Share of the picture that became brighter or darker by an eighth while its detail stayed.
+
+    That is what light does, and nothing else, where a picture is `is_sharp`. `fine` is how much
+    the fine detail changed at the same place, of each cell; `labels` as in `read_signs`.
+    """
+    if labels is None:
+        labels = np.full(fine.shape, WHOLE, np.uint32)
+    stays = FINE_STAYS + _lowest(fine, labels)
+    share = _lit_share(
+        levels.now, levels.then, levels.change, fine, labels, _lowest(levels.change, labels), stays
+    )
+    return float(share)
+
+
+def is_sharp(
+    levels: Levels, fine: NDArray[np.float32], labels: NDArray[np.uint32] | None = None
+) -> bool:
+    """Whether the edges of bodies are sharp: out of focus they are as soft as those of light.
+
+    `fine` is how much fine detail each cell shows.
+    """
+    rich = levels.spread > RICH
+    if labels is not None:
+        rich &= labels != 0
+    if not rich.any():
+        return False
+    return _quantile(np.ascontiguousarray(_sums_around(fine, 1, 1)[rich])[np.newaxis], 0.9) > SHARP
+
+
+@njit(
+    "UniTuple(float64, 8)"
     "(float32[:,::1], float32[:,::1], float32[:,::1], float32[:,::1], float32[:,::1],"
-    " float32[:,::1], float32[:,::1], float32[:,::1], float32[:,::1], uint32[:,::1],"
-    " float64[:,::1], float64, float64, float64, float64)",
+    " float32[:,::1], float32[:,::1], float32[:,::1], float32[:,::1],"
+    " uint32[:,::1], float64[:,::1], float64, float64, float64, float64, float64, float64,"
+    " boolean)",
     cache=True,
     nogil=True,
 )
@@ -285,67 +390,88 @@ def _read_signs(
     now: NDArray[np.float32],
     then: NDArray[np.float32],
     spread: NDArray[np.float32],
-    likeness: NDArray[np.float32],
     change: NDArray[np.float32],
     rest: NDArray[np.float32],
     steadied_change: NDArray[np.float32],
+    steadied_fine: NDArray[np.float32],
     labels: NDArray[np.uint32],
     zones: NDArray[np.float64],
     noise: float,
+    level_noise: float,
+    stays: float,
     moves: float,
     pace: float,
     person_cells: float,
+    lit: bool,
 ) -> tuple[float, ...]:
     rows, cols = flow_x.shape
     cells = 0.0
     threshold = 1.2 + 2.0 * noise
-    # What light does is read from clear changes only: faint ones are half noise.
+    # What is not explained is read from clear changes only: faint ones are half noise.
     strong = 5.0 + 3.0 * noise
     pattern = pattern_level(noise)
-    tell = 0.0
-    moving = np.zeros((rows, cols), np.float32)
-    masked_x = np.zeros((rows, cols), np.float32)
-    masked_y = np.zeros((rows, cols), np.float32)
-    relit = 0.0
     dark = 0.0
     resting = 0.0
     detailed = 0.0
-    all_change = 0.0
-    all_rest = 0.0
-    shine = 0.0
+    step = np.zeros((rows, cols), np.float32)
+    steps = np.zeros((rows, cols), np.float32)
     for row in range(rows):
         for col in range(cols):
             if labels[row, col] == 0:
                 continue
+            brighter = now[row, col] - then[row, col]
+            if abs(brighter) > level_noise:
+                step[row, col] = brighter
+                steps[row, col] = abs(brighter)
             # A zone that lies outside the floor counts for itself alone.
-            whole = labels[row, col] >= WHOLE
-            if whole:
-                cells += 1.0
-                if now[row, col] < DARK_LEVEL:
-                    dark += 1.0
-                elif steadied_change[row, col] <= threshold:
-                    resting += 1.0
-                if spread[row, col] > pattern:
-                    detailed += 1.0
-            is_relit = False
-            if change[row, col] > strong and whole:
-                tell += 1.0
-                all_change += change[row, col] - noise
-                all_rest += max(0.0, rest[row, col] - noise)
-                shine += max(now[row, col], then[row, col])
-                step = now[row, col] - then[row, col]
-                ratio = (now[row, col] + 4.0) / (then[row, col] + 4.0)
-                # A pattern that is where it was, an eighth brighter or darker: light moved.
-                is_relit = (
-                    likeness[row, col] > 0.85
-                    and abs(step) > 4.0
-                    and (ratio > 1.125 or ratio < 0.889)
-                )
-                if is_relit:
-                    relit += 1.0
+            if labels[row, col] < WHOLE:
+                continue
+            cells += 1.0
+            if now[row, col] < DARK_LEVEL:
+                dark += 1.0
+            elif steadied_change[row, col] <= threshold:
+                resting += 1.0
+            if spread[row, col] > pattern:
+                detailed += 1.0
+    up = max(1, round(0.4 * person_cells))
+    aside = max(1, round(0.25 * person_cells))
+    limb_up = max(1, round(0.2 * person_cells))
+    limb_aside = max(1, round(0.15 * person_cells))
+    step = _sums_around(step, limb_up, limb_aside)
+    steps = _sums_around(steps, limb_up, limb_aside)
+    fine = _sums_around(steadied_fine, 1, 1)
+    moving = np.zeros((rows, cols), np.float32)
+    masked_x = np.zeros((rows, cols), np.float32)
+    masked_y = np.zeros((rows, cols), np.float32)
+    tell = 0.0
+    all_change = 0.0
+    all_rest = 0.0
+    shine = 0.0
+    for row in range(rows):
+        high = min(rows, row + 2) - max(0, row - 1)
+        for col in range(cols):
+            if labels[row, col] == 0:
+                continue
+            weight = 1.0
+            if lit:
+                # How far its fine detail has gone, as it does with bodies and not with light.
+                near = high * (min(cols, col + 2) - max(0, col - 1))
+                weight = (fine[row, col] / near - stays) / FINE_RANGE
+            elif steps[row, col] > 0.0:
+                # What moves brightens one place and darkens another; light does one of both.
+                one_way = abs(step[row, col]) / steps[row, col]
+                weight = 1.0 - (one_way - ONE_WAY[0]) / (ONE_WAY[1] - ONE_WAY[0])
+            if weight <= 0.0:
+                continue
+            weight = min(1.0, weight)
+            if labels[row, col] >= WHOLE and change[row, col] > strong:
+                tell += weight
+                all_change += weight * (change[row, col] - noise)
+                all_rest += weight * max(0.0, rest[row, col] - noise)
+                shine += weight * max(now[row, col], then[row, col])
             x = flow_x[row, col]
             y = flow_y[row, col]
-            if is_relit or x * x + y * y < moves * moves:
+            if x * x + y * y < moves * moves:
                 continue
             # The inside of a plain sleeve moves without changing: ask the neighbours too. And
             # what following the camera explains for the most part is the room.
@@ -356,11 +482,9 @@ def _read_signs(
                     if own > threshold and own > 0.5 * change[r, c] and spread[r, c] > pattern:
                         seen = True
             if seen:
-                moving[row, col] = 1.0
-                masked_x[row, col] = x
-                masked_y[row, col] = y
-    up = max(1, round(0.4 * person_cells))
-    aside = max(1, round(0.25 * person_cells))
+                moving[row, col] = weight
+                masked_x[row, col] = weight * x
+                masked_y[row, col] = weight * y
     count = _sums_around(moving, up, aside)
     around_x = _sums_around(masked_x, up, aside)
     around_y = _sums_around(masked_y, up, aside)
@@ -368,24 +492,28 @@ def _read_signs(
     area = 0.0
     for row in range(rows):
         for col in range(cols):
-            if moving[row, col] == 0.0:
+            weight = moving[row, col]
+            if weight == 0.0:
                 continue
-            mean_x = around_x[row, col] / max(1.0, count[row, col])
-            mean_y = around_y[row, col] / max(1.0, count[row, col])
+            mean_x = around_x[row, col] / max(1e-3, count[row, col])
+            mean_y = around_y[row, col] / max(1e-3, count[row, col])
             dx = flow_x[row, col] - mean_x
             dy = flow_y[row, col] - mean_y
-            pace_here = math.sqrt(dx * dx + dy * dy) + abs(mean_y)
+            pace_here = weight * (math.sqrt(dx * dx + dy * dy) + abs(mean_y))
             if labels[row, col] >= WHOLE:
                 total += pace_here
-                area += 1.0
+                area += weight
             for zone in range(zones.shape[0]):
                 if (labels[row, col] >> np.uint32(zone)) & np.uint32(1):
                     zones[zone, 0] += pace_here
-                    zones[zone, 1] += 1.0
+                    zones[zone, 1] += weight
     # A few cells that tremble are nobody: the mean is over a hand and 0.3 % of the picture at
-    # least. (A body covers about 0.15 of the square of its height.)
+    # least. (A body covers about 0.15 of the square of its height.) Where light moves it leaves
+    # more of them.
     cells = max(1.0, cells)
-    least = 0.02 * person_cells * person_cells + 0.003 * cells
+    least = 0.035 * person_cells * person_cells + 0.003 * cells
+    if lit:
+        least *= LIT_LEAST
     speed = total / max(area, least) * pace
     for zone in range(zones.shape[0]):
         zones[zone, 0] *= pace / max(zones[zone, 1], least)
@@ -400,7 +528,6 @@ def _read_signs(
         tell / cells,
         unexplained,
         lamp,
-        relit / max(tell, least),
         dark / cells,
         resting / cells,
         detailed / cells,
@@ -410,22 +537,26 @@ def _read_signs(
 def read_signs(
     flow_x: NDArray[np.float32],
     flow_y: NDArray[np.float32],
+    levels: Levels,
     cells: Cells,
-    steadied_change: NDArray[np.float32],
+    moved: Moved,
     *,
     noise: float,
     camera_pixels: float,
     seconds: float,
     person_cells: float,
+    lit: bool = False,
     labels: NDArray[np.uint32] | None = None,
     zones: NDArray[np.float64] | None = None,
 ) -> Signs:
     """What moves and how it goes with the light.
 
     `flow_x` and `flow_y` are of the cells, with the camera's movement taken out, and so is
-    `steadied_change`, which must bear the flow out; `cells` compare the pictures as they are.
+    `moved`, which must bear the flow out; `levels` and `cells` compare the pictures as they are.
     The camera shifted the picture by up to `camera_pixels`; `seconds` lie between the two
     pictures; `person_cells` is the height of a person in cells.
+    Where light moves the flow is that of the `edges` (`lit`), and only what has taken its fine
+    detail along counts.
     `labels` are those of `dsp.zones`: cells without one do not count, and shares are of the rest;
     into `zones`, shape (zones, 2), go the speed over the cells of each zone, and how many moved.
     """
@@ -437,10 +568,15 @@ def read_signs(
     pace = TIME_BASE_SECONDS / seconds
     # Along a straight edge flow errs by a share of how far the camera shifted it.
     moves = MOVES_PIXELS / pace + 0.08 * camera_pixels
+    stays = FINE_STAYS + _lowest(moved.fine, labels)
+    level_noise = _lowest(levels.change, labels)
     speed, *others = _read_signs(
-        flow_x, flow_y, *cells, steadied_change, labels, zones, noise, moves, pace, person_cells
-    )
+        flow_x, flow_y, levels.now, levels.then, levels.spread, *cells, *moved, labels, zones,
+        noise, level_noise, stays, moves, pace, person_cells, lit,
+    )  # fmt: skip
     scale = (seconds / TIME_BASE_SECONDS) ** SWING_EXPONENT / (rows * CELL) / TIME_BASE_SECONDS
+    if lit:
+        scale *= EDGES_WORTH
     zones[:, 0] *= scale
     return Signs(speed * scale, *others)
 
@@ -452,7 +588,7 @@ def speed_of(flow: float) -> float:
     still, and the less people dance the more of them does. Fitted to drawn crowds of 1 to 40
     people, 0.15 to 0.8 of the picture high, whose v was known. Never above FASTEST_SPEED.
     """
-    return float(min(FASTEST_SPEED, 0.87 * (max(0.0, flow) / 0.3) ** 1.5))
+    return float(min(FASTEST_SPEED, 1.04 * (max(0.0, flow) / 0.3) ** 1.6))
 
 
 def people_likelihood(signs: Signs, room_share: float, flow: float) -> float:
@@ -465,9 +601,7 @@ def people_likelihood(signs: Signs, room_share: float, flow: float) -> float:
     explained = 1.0 - rising(signs.unexplained, 0.70, 0.88)
     # People reflect what the room has; what shines itself stands out from it.
     reflecting = 1.0 - rising(signs.lamp, 1.75, 2.75)
-    # A pattern that stayed while its brightness changed was lit, not moved.
-    moved = 1.0 - rising(signs.relit_share, 0.2, 0.5)
-    # The three rest on what changed clearly; where next to nothing did, they say nothing.
+    # Both rest on what changed clearly; where next to nothing did, they say nothing.
     told = rising(signs.changed_share, 0.005, 0.03)
     # Somewhere there must be a room that stays, or so much light that its people fill it.
     room = max(
@@ -477,7 +611,7 @@ def people_likelihood(signs: Signs, room_share: float, flow: float) -> float:
     )
     # Nobody dances with the whole body at more than about four body lengths per second.
     human = 1.0 - 0.8 * rising(flow, 0.9, 1.5)
-    return float((explained * reflecting * moved) ** told * room * human)
+    return float((explained * reflecting) ** told * room * human)
 
 
 def sight(signs: Signs, camera_speed: float, seconds: float) -> float:

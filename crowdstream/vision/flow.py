@@ -15,22 +15,32 @@ import cv2 as _cv2
 import numpy as np
 
 from crowdstream.dsp.background import fit_camera, fit_gain, without_camera
+from crowdstream.dsp.detail import detail_of
 from crowdstream.dsp.energy import TIME_BASE_SECONDS
 from crowdstream.dsp.motion import (
     CELL,
     DARK_LEVEL,
+    LIT_SHARE,
     MOVES_PIXELS,
+    Cells,
+    Levels,
+    Moved,
     Signs,
     cell_change,
     cell_flow,
     compare,
+    is_sharp,
+    levels_of,
+    lit_share,
     noise_of,
     pattern_level,
     people_likelihood,
     read_signs,
     sight,
     speed_of,
+    texture_change,
 )
+from crowdstream.dsp.worth import Worth
 from crowdstream.vision.light import LightWatch, alike
 
 if TYPE_CHECKING:
@@ -67,6 +77,22 @@ FLASHING_CONFIDENCE: Final = 0.5
 LIGHT_SECONDS: Final = 0.4
 """How long what was seen of the light is remembered: a beam is not in every picture. Doubt comes
 at once, belief returns as slowly as this."""
+
+LEARN_SECONDS: Final = 0.4
+"""While no light moves the flow of the edges is measured too so often, to learn what it is worth:
+how much faster it reads goes with clothes, limbs and camera."""
+
+LEARNS_AT_FIRST_SECONDS: Final = 2.0
+"""In these first seconds it is learned from every picture."""
+
+WORTH_SECONDS: Final = 60.0
+"""How long that is remembered."""
+
+JOLT_CHANGE: Final = 8.0
+JOLT_SHARE: Final = 0.4
+JOLT_REST: Final = 0.6
+"""Where the texture changed by so many grey levels in that share of the picture (a floor full of
+dancers comes to a third), and so much of it is left after following it, it was lost."""
 
 HOLD_SECONDS: Final = 0.5
 """How slowly the last speed loses its confidence while nothing can be compared."""
@@ -116,12 +142,31 @@ class _Field(NamedTuple):
     seconds: float
 
 
+class _Looked(NamedTuple):
+    """What one comparison of two pictures found."""
+
+    field: _Field
+    signs: Signs
+    room_share: float
+    """Share of what can be followed that stands still, but for the camera."""
+
+    reach: float
+    """The most that the camera's movement shifted anything, in pixels."""
+
+    shift: tuple[float, float]
+    zones: NDArray[np.float64]
+    """Speed in each zone, in picture heights per second."""
+
+
 class _Seen(NamedTuple):
     """A picture that was looked at."""
 
     captured_at: float
     picture: NDArray[np.uint8]
     brightness: float
+    texture: NDArray[np.uint8]
+    fine: NDArray[np.uint8]
+    """Its detail with the light taken out, as `dsp.detail` says."""
 
 
 class MotionEye:
@@ -150,6 +195,8 @@ class MotionEye:
         self._light = LightWatch()
         self._epoch: int | None = None
         self._likely: float | None = None
+        self._lit_until = self._learned_at = self._learning_since = -math.inf
+        self._worth = Worth(WORTH_SECONDS)
         self._measured = self._last = _NOTHING
         self._measured_at = -math.inf
         self._field: _Field | None = None
@@ -171,7 +218,7 @@ class MotionEye:
             self._forget()
         self._field = None
         mean, deviation = cv2.meanStdDev(now, mask=self._visible)
-        seen = _Seen(captured_at, now, float(mean[0, 0]))
+        seen = _Seen(captured_at, now, float(mean[0, 0]), *detail_of(now))
         while self._ring and captured_at - self._ring[0].captured_at > OLDEST_SECONDS:
             self._ring.popleft()
         self._light.see(captured_at, seen.brightness, float(deviation[0, 0]))
@@ -240,6 +287,8 @@ class MotionEye:
         self._ring.clear()
         self._light.clear()
         self._likely = None
+        self._lit_until = self._learned_at = self._learning_since = -math.inf
+        self._worth = Worth(WORTH_SECONDS)
         self._measured = self._last = _NOTHING
         self._measured_at = -math.inf
 
@@ -270,54 +319,28 @@ class MotionEye:
         gain, offset = fit_gain(old, now)
         if (gain, offset) != (1.0, 0.0):
             old = cv2.addWeighted(old, gain, old, 0.0, offset)
-        if not _alike(seen, _Seen(then.captured_at, old, float(cv2.mean(old)[0]))):
+        if not alike(seen.brightness, float(cv2.mean(old)[0])):
             return None
-        flow = self._flow(now, old)
-        followed = cv2.remap(
-            old,
-            self._grid_like(flow) + flow,
-            None,
-            cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        cells = compare(now, old, followed)
-        noise = noise_of(cells, self._labels)
-        flow_x, flow_y = cell_flow(flow)
-        patterned = (cells.spread > pattern_level(noise)).astype(np.float32)
-        if self._labels is not None:
-            patterned[self._labels == 0] = 0.0
-        camera, follows_camera, stands_still = fit_camera(flow_x, flow_y, patterned)
-        change = cells.change
-        reach = 0.0
-        shift = (0.0, 0.0)
-        if follows_camera >= stands_still:
-            flow_x, flow_y, fresh = without_camera(flow_x, flow_y, camera)
-            reach = _reach(camera, flow_x.shape)
-            if reach > 0.15:  # pixels; less does not show
-                # Flow says where a pixel was: the picture went the other way.
-                shift = (-float(camera[0]) / ROWS / seconds, -float(camera[3]) / ROWS / seconds)
-                change = cell_change(now, _steadied(old, camera, flow_x.shape))
-                change[fresh] = 0.0
-        zones = np.zeros((len(self._zones.names) if self._zones is not None else 0, 2))
-        signs = read_signs(
-            flow_x,
-            flow_y,
-            cells,
-            change,
-            noise=noise,
-            camera_pixels=reach,
-            seconds=seconds,
-            person_cells=self.person_height * ROWS / CELL,
-            labels=self._labels,
-            zones=zones,
-        )
-        self.signs = signs
-        moves = MOVES_PIXELS * seconds / TIME_BASE_SECONDS + 0.08 * reach
-        self._field = _Field(flow_x, flow_y, change, noise, moves, seconds)
+        then = then._replace(picture=old)
+        levels = levels_of(now, old)
+        fine = cell_change(seen.fine, then.fine)
+        lit = self._light_moves(seen, levels, fine)
+        looked = self._look_for_movement(then, seen, levels, fine, lit=lit)
+        self.signs = signs = looked.signs
+        self._field = looked.field
         bodily = signs.speed / self.person_height
+        worth = 1.0
+        if lit:
+            worth = self._worth.factor
+            bodily *= worth
+        elif self._learns(seen.captured_at):
+            edges = self._look_for_movement(then, seen, levels, fine, lit=True).signs
+            self._worth.compare(bodily, edges.speed / self.person_height, seen.captured_at)
+        zones = looked.zones * (worth / self.person_height)
         likely = self._remember(
-            people_likelihood(signs, max(follows_camera, stands_still), bodily), seen.captured_at
+            people_likelihood(signs, looked.room_share, bodily), seen.captured_at
         )
+        reach, shift = looked.reach, looked.shift
         confidence = likely * sight(signs, reach / ROWS / seconds, seconds)
         light: Light = "steady"
         if flashing:
@@ -327,14 +350,86 @@ class MotionEye:
             light = "dark"
         elif self._light.changing:
             light = "changing"
-        elif likely < 0.5:
+        elif lit or likely < 0.5:
             light = "moving"
         elif self._light.hazy:
             light = "hazy"
         return MotionReading(
             speed_of(bodily), signs.moving_share, confidence, light, shift,
-            zones=tuple(speed_of(speed / self.person_height) for speed in zones[:, 0].tolist()),
+            zones=tuple(speed_of(speed) for speed in zones.tolist()),
         )  # fmt: skip
+
+    def _look_for_movement(
+        self,
+        then: _Seen,
+        seen: _Seen,
+        levels: Levels,
+        fine: NDArray[np.float32],
+        *,
+        lit: bool,
+    ) -> _Looked:
+        """Follow the texture from one picture to the other, or where light moves the edges."""
+        seconds = seen.captured_at - then.captured_at
+        if lit:
+            flow, cells = self._follow(_edges(seen.fine), _edges(then.fine), seen, then, levels)
+        else:
+            flow, cells = self._follow(seen.texture, then.texture, seen, then, levels)
+            if _lost(cells):
+                other = self._follow(seen.picture, then.picture, seen, then, levels)
+                if other[1].rest.mean() < cells.rest.mean():
+                    flow, cells = other
+        noise = noise_of(cells, self._labels)
+        flow_x, flow_y = cell_flow(flow)
+        patterned = (levels.spread > pattern_level(noise)).astype(np.float32)
+        if self._labels is not None:
+            patterned[self._labels == 0] = 0.0
+        camera, follows_camera, stands_still = fit_camera(flow_x, flow_y, patterned)
+        moved = Moved(cells.change, fine)
+        reach = 0.0
+        shift = (0.0, 0.0)
+        if follows_camera >= stands_still:
+            flow_x, flow_y, fresh = without_camera(flow_x, flow_y, camera)
+            reach = _reach(camera, flow_x.shape)
+            if reach > 0.15:  # pixels; less does not show
+                # Flow says where a pixel was: the picture went the other way.
+                shift = (-float(camera[0]) / ROWS / seconds, -float(camera[3]) / ROWS / seconds)
+                moved = Moved(
+                    texture_change(
+                        seen.texture, _steadied(then.texture, camera, flow_x.shape), levels.spread
+                    ),
+                    cell_change(seen.fine, _steadied(then.fine, camera, flow_x.shape)),
+                )
+                for change in moved:
+                    change[fresh] = 0.0
+        zones = np.zeros((len(self._zones.names) if self._zones is not None else 0, 2))
+        signs = read_signs(
+            flow_x, flow_y, levels, cells, moved,
+            noise=noise, camera_pixels=reach, seconds=seconds,
+            person_cells=self.person_height * ROWS / CELL, lit=lit, labels=self._labels,
+            zones=zones,
+        )  # fmt: skip
+        moves = MOVES_PIXELS * seconds / TIME_BASE_SECONDS + 0.08 * reach
+        field = _Field(flow_x, flow_y, moved.change, noise, moves, seconds)
+        return _Looked(field, signs, max(follows_camera, stands_still), reach, shift, zones[:, 0])
+
+    def _follow(
+        self,
+        now: NDArray[np.uint8],
+        old: NDArray[np.uint8],
+        seen: _Seen,
+        then: _Seen,
+        levels: Levels,
+    ) -> tuple[NDArray[np.float32], Cells]:
+        """Where each pixel of `now` was in `old`, and what that explains of the texture."""
+        flow = self._flow(now, old)
+        followed = cv2.remap(
+            then.texture,
+            self._grid_like(flow) + flow,
+            None,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        return flow, compare(seen.texture, then.texture, followed, levels.spread)
 
     def _flow(self, now: NDArray[np.uint8], old: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Where each pixel of `now` was in `old`: shape (rows, cols, 2), in pixels."""
@@ -348,6 +443,26 @@ class MotionEye:
             )
         flow: NDArray[np.float32] = self._dis.calc(now, old, None)
         return np.ascontiguousarray(flow[:, left : left + cols])
+
+    def _learns(self, captured_at: float) -> bool:
+        """Whether it is time to compare both flows: seldom, but often at first."""
+        since = captured_at - self._learned_at
+        if not since < LEARN_SECONDS:
+            self._learned_at = captured_at
+            self._learning_since = captured_at if math.isinf(since) else self._learning_since
+            return True
+        if captured_at - self._learning_since < LEARNS_AT_FIRST_SECONDS:
+            self._learned_at = captured_at
+            return True
+        return False
+
+    def _light_moves(self, seen: _Seen, levels: Levels, fine: NDArray[np.float32]) -> bool:
+        """Whether light moves over the picture, or did a moment ago."""
+        if lit_share(levels, fine, self._labels) > LIT_SHARE and is_sharp(
+            levels, cell_change(seen.fine, np.full_like(seen.fine, 128)), self._labels
+        ):
+            self._lit_until = seen.captured_at + LIGHT_SECONDS
+        return seen.captured_at < self._lit_until
 
     def _remember(self, likelihood: float, captured_at: float) -> float:
         """The likelihood that these are people, over the last LIGHT_SECONDS."""
@@ -387,6 +502,21 @@ def _reduced(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     size = (max(3 * CELL, round(ROWS * cols / rows)), ROWS)
     small: NDArray[np.uint8] = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
     return small
+
+
+def _edges(fine: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """How sharp a picture is around each pixel, of its fine detail: no beam is seen in that."""
+    sharp: NDArray[np.uint8] = cv2.blur(cv2.convertScaleAbs(fine, alpha=2.5, beta=-320.0), (3, 3))
+    return sharp
+
+
+def _lost(cells: Cells) -> bool:
+    """Whether most of the picture went further than its texture could be followed.
+
+    A jolt of the camera does that: texture has no large shapes to find the way by.
+    """
+    most = float((cells.change > JOLT_CHANGE).mean()) > JOLT_SHARE
+    return most and float(cells.rest.mean()) > JOLT_REST * float(cells.change.mean())
 
 
 def _alike(one: _Seen, other: _Seen) -> bool:

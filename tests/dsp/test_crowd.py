@@ -337,6 +337,34 @@ def test_a_blackout_holds_what_was_known_and_then_nobody_knows() -> None:
     assert dark[-1].state == "stale"
 
 
+def test_what_was_held_through_a_darkness_is_not_forgotten_by_the_first_look_after_it() -> None:
+    """One slow moment after a second of dark weighs like any other moment."""
+    meter = CrowdMeter()
+    before = flow(meter, 1.5, confidence=0.8)[-1]
+    flow(meter, 0.0, confidence=0.0, light="dark", since=6.0, seconds=1.0)
+    (after,) = flow(meter, 0.5, confidence=0.8, since=7.0, seconds=1.0 / FPS)
+    assert after.level == pytest.approx(before.level, rel=0.05)
+
+
+@pytest.mark.parametrize("light", ["steady", "moving"])
+def test_where_light_moves_little_movement_is_none_and_a_dance_is_a_dance(light: str) -> None:
+    """A network puts joints elsewhere when a beam comes over them."""
+
+    def level(pace: float) -> float:
+        meter = CrowdMeter()
+        for frame in range(150):
+            at = frame / FPS
+            meter.take_motion(0.0, 0.05, light, at=at, intensity=0.5)
+            reading = meter.take_people(
+                bodies(4, at, speed=pace), np.arange(1, 5), at=at, intensity=0.5
+            )
+        return reading.level
+
+    little, much = level(0.3), level(1.2)
+    assert much > 0.3
+    assert (little == 0.0) == (light == "moving")
+
+
 @settings(deadline=None, max_examples=30)
 @given(
     st.lists(

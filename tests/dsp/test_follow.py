@@ -74,6 +74,17 @@ def test_it_begins_where_the_first_value_is_and_anew_after_a_reset() -> None:
     assert follower.follow(-2.0, 3.0) == -2.0
 
 
+def test_what_was_held_does_not_count_as_time() -> None:
+    """After a second of not knowing the first value weighs like one of a moment."""
+    one, other = Follower(1.0, 1.0), Follower(1.0, 1.0)
+    for follower in (one, other):
+        follower.follow(1.0, 0.0)
+    one.hold(5.0)
+    one.hold(3.0)  # a time that goes back holds nothing
+    assert one.value == 1.0
+    assert one.follow(0.0, 5.1) == pytest.approx(other.follow(0.0, 0.1))
+
+
 @given(st.lists(values, min_size=1), st.floats(0, 100))
 def test_a_dead_zone_stays_within_its_width(targets: list[float], width: float) -> None:
     zone = DeadZone(width)

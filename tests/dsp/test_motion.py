@@ -10,14 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from crowdstream.dsp.detail import detail_of
 from crowdstream.dsp.motion import (
     CELL,
     FASTEST_SPEED,
     Cells,
+    Levels,
+    Moved,
     Signs,
     cell_change,
     cell_flow,
     compare,
+    is_sharp,
+    levels_of,
+    lit_share,
     noise_of,
     people_likelihood,
     read_signs,
@@ -39,12 +45,14 @@ def flat(value: float) -> Field:
     return np.full((ROWS, COLS), value, np.float32)
 
 
-def some_cells(change: float = 20.0, likeness: float = 0.0) -> Cells:
-    """A lit, patterned picture that changed everywhere by `change`."""
-    return Cells(
-        now=flat(100), then=flat(100), spread=flat(20), likeness=flat(likeness),
-        change=flat(change), rest=flat(change / 3),
-    )  # fmt: skip
+def some_levels(now: float = 100.0) -> Levels:
+    """A lit, patterned picture."""
+    return Levels(flat(now), flat(100), change=flat(abs(now - 100)), spread=flat(20))
+
+
+def some_cells(change: float = 20.0) -> Cells:
+    """A texture that changed everywhere by `change`."""
+    return Cells(change=flat(change), rest=flat(change / 3))
 
 
 def a_body(vx: float, vy: float, top: int = 8, left: int = 20) -> tuple[Field, Field]:
@@ -56,11 +64,21 @@ def a_body(vx: float, vy: float, top: int = 8, left: int = 20) -> tuple[Field, F
     return x, y
 
 
-def signs_of(x: Field, y: Field, cells: Cells | None = None, seconds: float = 0.1) -> Signs:
+def signs_of(
+    x: Field,
+    y: Field,
+    cells: Cells | None = None,
+    seconds: float = 0.1,
+    *,
+    levels: Levels | None = None,
+    fine: Field | None = None,
+    lit: bool = False,
+) -> Signs:
     cells = cells or some_cells()
+    moved = Moved(cells.change, flat(0) if fine is None else fine)
     return read_signs(
-        x, y, cells, cells.change,
-        noise=0.5, camera_pixels=0.0, seconds=seconds, person_cells=13.5,
+        x, y, levels or some_levels(), cells, moved,
+        noise=0.5, camera_pixels=0.0, seconds=seconds, person_cells=13.5, lit=lit,
     )  # fmt: skip
 
 
@@ -74,17 +92,9 @@ def test_cells_average_the_flow_of_their_pixels() -> None:
     assert (x[0, 0], x[0, 1], y[0, 0]) == (4.0, 0.0, 1.0)
 
 
-def test_likeness_does_not_mind_brightness() -> None:
-    """The same pattern, half as bright, is alike; another pattern is not."""
-    wall = a_wall()
-    dimmed = (wall // 2).astype(np.uint8)
-    assert compare(wall, dimmed, dimmed).likeness.min() > 0.9
-    assert abs(compare(wall, a_wall(1), a_wall(1)).likeness.mean()) < 0.2
-
-
 @pytest.mark.parametrize("sigma", [1.0, 3.0, 8.0])
 def test_noise_is_estimated_while_half_the_picture_moves(sigma: float) -> None:
-    """Within a third of the truth."""
+    """Within a third of the truth, in grey levels of the picture, though texture evens it out."""
     rng = np.random.default_rng(3)
     wall = a_wall().astype(float)
     now, then = (
@@ -92,7 +102,38 @@ def test_noise_is_estimated_while_half_the_picture_moves(sigma: float) -> None:
         for _ in range(2)
     )
     now[:, :80] = a_wall(5)[:, :80]
-    assert noise_of(compare(now, then, then)) == pytest.approx(sigma, rel=0.35)
+    levels = levels_of(now, then)
+    (texture, _), (older, _) = detail_of(now), detail_of(then)
+    assert noise_of(compare(texture, older, older, levels.spread)) == pytest.approx(sigma, rel=0.35)
+
+
+@pytest.mark.parametrize("light", ["brighter", "beam"])
+def test_what_became_brighter_with_its_detail_is_lit(light: str) -> None:
+    """A third of the picture in a spot, which multiplies, or behind a beam, which adds."""
+    wall = a_wall()
+    lit = wall.astype(np.float64)
+    lit[:, :53] = 1.25 * lit[:, :53] if light == "brighter" else lit[:, :53] + 40.0
+    now = lit.clip(0, 255).astype(np.uint8)
+    fine = [detail_of(picture)[1] for picture in (now, wall)]
+    levels = levels_of(now, wall)
+    assert lit_share(levels, cell_change(*fine)) == pytest.approx(0.33, abs=0.06)
+    assert is_sharp(levels, cell_change(fine[0], np.full_like(now, 128)))
+
+
+def test_what_moved_is_not_lit() -> None:
+    """Another pattern in its place."""
+    wall, now = a_wall(), a_wall()
+    now[:, :53] = 0.6 * a_wall(3)[:, :53]
+    fine = [detail_of(picture)[1] for picture in (now, wall)]
+    assert lit_share(levels_of(now, wall), cell_change(*fine)) < 0.01
+
+
+def test_out_of_focus_nothing_is_sharp() -> None:
+    """Then bodies are as soft as light, and light cannot be told."""
+    y, x = np.mgrid[0:90, 0:160]
+    soft = (128 + 60 * np.sin(x / 3) * np.sin(y / 3)).astype(np.uint8)
+    shown = cell_change(detail_of(soft)[1], np.full_like(soft, 128))
+    assert not is_sharp(levels_of(soft, soft), shown)
 
 
 def test_change_is_the_mean_difference() -> None:
@@ -134,12 +175,25 @@ def test_flow_without_change_of_the_picture_is_nothing() -> None:
     assert (signs.speed, signs.moving_share) == (0.0, 0.0)
 
 
-def test_what_was_only_lit_does_not_move() -> None:
-    """The pattern stayed and its brightness changed: no movement, and it is said so."""
-    cells = some_cells(change=30.0, likeness=0.99)._replace(now=flat(130))
-    signs = signs_of(*a_body(3, 0), cells)
-    assert signs.speed == 0.0
-    assert signs.relit_share == pytest.approx(1.0)
+def test_where_light_moves_only_what_took_its_detail_along_counts() -> None:
+    """The same flow and the same change: of a body, and of a beam's edge."""
+    flow = a_body(3, 0)
+    gone, stayed = flat(0), flat(0)
+    gone[8:20, 20:26], stayed[8:20, 20:26] = 20.0, 2.0
+    body = signs_of(*flow, fine=gone, lit=True)
+    assert body.moving_share == pytest.approx(72 / (ROWS * COLS))
+    beam = signs_of(*flow, fine=stayed, lit=True)
+    assert (beam.speed, beam.moving_share) == (0.0, 0.0)
+
+
+def test_what_only_became_brighter_does_not_move() -> None:
+    """What moves brightens one place and darkens another; a torch that goes on does not."""
+    levels = some_levels()
+    levels.now[8:20, 20:26] += 30.0
+    levels.change[8:20, 20:26] = 30.0
+    assert signs_of(*a_body(3, 0), levels=levels).speed == 0.0
+    levels.now[8:20, 20:26] -= np.where(np.arange(12) % 2 < 1, 60.0, 0.0)[:, None]
+    assert signs_of(*a_body(3, 0), levels=levels).speed > 0.1
 
 
 @given(st.floats(0.03, 0.4))
@@ -161,7 +215,7 @@ def test_speed_is_monotone_and_bounded(one: float, other: float) -> None:
 
 A_DANCE = Signs(
     speed=0.15, moving_share=0.3, changed_share=0.2, unexplained=0.5, lamp=1.3,
-    relit_share=0.05, dark_share=0.1, resting_share=0.4, detail_share=0.9,
+    dark_share=0.1, resting_share=0.4, detail_share=0.9,
 )  # fmt: skip
 
 
@@ -171,11 +225,9 @@ def test_an_ordinary_dance_is_believed() -> None:
     assert sight(A_DANCE, 0.0, 0.1) == 1.0
 
 
-@pytest.mark.parametrize(
-    "sign", [{"unexplained": 0.9}, {"lamp": 5.0}, {"relit_share": 0.6}], ids=str
-)
+@pytest.mark.parametrize("sign", [{"unexplained": 0.9}, {"lamp": 5.0}], ids=str)
 def test_each_sign_of_light_alone_takes_the_belief_away(sign: dict[str, float]) -> None:
-    """What the flow does not explain, what shines, what was only lit."""
+    """What the flow does not explain, what shines."""
     assert people_likelihood(A_DANCE._replace(**sign), 0.7, 0.3) == 0.0
 
 
@@ -204,7 +256,7 @@ shares = st.floats(0, 1)
 @given(
     st.builds(
         Signs, speed=st.floats(0, 20), moving_share=shares, changed_share=shares,
-        unexplained=st.floats(0, 3), lamp=st.floats(0, 60), relit_share=shares,
+        unexplained=st.floats(0, 3), lamp=st.floats(0, 60),
         dark_share=shares, resting_share=shares, detail_share=shares,
     ),
     shares, st.floats(0, 20), st.floats(0, 20), st.floats(0.001, 0.6),
