@@ -10,7 +10,7 @@ import html
 import json
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -22,8 +22,8 @@ import numpy as np
 from crowdstream.config import Config
 from crowdstream.errors import CrowdstreamError
 from crowdstream.offline.chain import run_to_end
+from crowdstream.offline.embed import json_of, mp3_of, packed, text_of
 from crowdstream.offline.listen_scenes import SCENES, Scene
-from crowdstream.offline.page import MP3_COMPRESSION, _json, _packed, _text
 from crowdstream.offline.show import DECKS, Show, read_show, spans
 from crowdstream.packets import STEMS
 from crowdstream.plan import make_plan
@@ -63,8 +63,9 @@ class Excerpt:
 
 
 async def write_listening_page(
-    out: Path, *, config: Config, places: Places, log: Any, say: Say, library: Path | None = None
-) -> tuple[int, list[str]]:
+    out: Path, *, config: Config, places: Places, log: Any, say: Say,
+    library: Path | None = None, scenes: Sequence[Scene] = SCENES,
+) -> tuple[int, list[str]]:  # fmt: skip
     """Render every scene and write the page; how many excerpts it has, and what did not happen.
 
     Raises:
@@ -73,7 +74,7 @@ async def write_listening_page(
     """
     excerpts: list[Excerpt] = []
     missing: list[str] = []
-    for scene in SCENES:
+    for scene in scenes:
         say(f"{scene.title}…")
         with tempfile.TemporaryDirectory(prefix="crowdstream-") as folder:
             found = await _play(scene, Path(folder), config, places, log, library)
@@ -146,26 +147,14 @@ def _page(excerpts: list[Excerpt], missing: list[str]) -> str:
         count=len(excerpts),
         minutes=f"{seconds / 60:.1f}",
         note=note,
-        data=_json({"stems": STEMS, "excerpts": [_drawn(excerpt) for excerpt in excerpts]}),
-        sounds="\n".join(
-            f'<script type="text/plain" id="sound-{number}">{_text(_mp3(excerpt))}</script>'
-            for number, excerpt in enumerate(excerpts)
-        ),
+        data=json_of({"stems": STEMS, "excerpts": [_drawn(excerpt) for excerpt in excerpts]}),
+        sounds="\n".join(_sound_element(n, excerpt) for n, excerpt in enumerate(excerpts)),
     )
 
 
-def _mp3(excerpt: Excerpt) -> bytes:
-    import io
-
-    import soundfile
-
-    file = io.BytesIO()
-    with soundfile.SoundFile(
-        file, "w", excerpt.rate, 2, "MPEG_LAYER_III", format="MP3",
-        compression_level=MP3_COMPRESSION, bitrate_mode="CONSTANT",
-    ) as mp3:  # fmt: skip
-        mp3.write(excerpt.sound)
-    return file.getvalue()
+def _sound_element(number: int, excerpt: Excerpt) -> str:
+    sound = text_of(mp3_of(excerpt.sound, excerpt.rate))
+    return f'<script type="text/plain" id="sound-{number}">{sound}</script>'
 
 
 def _drawn(excerpt: Excerpt) -> dict[str, object]:
@@ -182,10 +171,10 @@ def _drawn(excerpt: Excerpt) -> dict[str, object]:
         "why": excerpt.why,
         "seconds": round(seconds, 3),
         "moment": round(excerpt.moment - begin, 3),
-        "peaks": _packed(_peaks(excerpt.sound, excerpt.rate) * 255.0, "u1"),
+        "peaks": packed(_peaks(excerpt.sound, excerpt.rate) * 255.0, "u1"),
         "beats": _beats(excerpt.journal, begin, end),
         "t": [round(float(t) - begin, 3) for t in show.times[first:last]],
-        "gains": _packed(np.clip(show.gains[first:last], 0.0, 1.0) * 255.0, "u1"),
+        "gains": packed(np.clip(show.gains[first:last], 0.0, 1.0) * 255.0, "u1"),
         "decks": DECKS,
         "tracks": [
             [

@@ -6,10 +6,7 @@ nothing else: no request leaves it, and its own content policy would refuse one.
 
 from __future__ import annotations
 
-import base64
 import html
-import io
-import json
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,18 +20,15 @@ from numpy.typing import NDArray
 
 from crowdstream.dsp.energy import Anchors, energy_of
 from crowdstream.errors import MediaError
+from crowdstream.offline.embed import BLOCK_SAMPLES, json_of, mp3_of, packed, text_of
 from crowdstream.offline.show import DECKS, Show, spans
 from crowdstream.packets import STEMS
 
 SCRIPTS: Final = ("data.js", "sound.js", "dancers.js", "score.js", "page.js")
 """Files of the page's script, in the order in which they are joined."""
 
-# Constant bit rate: a browser then finds a place by arithmetic, within one MP3 frame (26 ms).
-# 0.58 is 160 kbit/s for two channels at 44.1 and 48 kHz, the rate at which cymbals stay clean.
-MP3_COMPRESSION: Final = 0.58
 # Longer sound would make a page that a phone cannot open (24 MB for 20 minutes).
 MAX_SOUND_SECONDS: Final = 1200.0
-BLOCK_SAMPLES: Final = 1 << 16
 OVERSAMPLING: Final = 4
 # An hour at ten lines a second; a longer night is thinned to this.
 MAX_PAGE_LINES: Final = 36_000
@@ -102,9 +96,9 @@ def write_page(
         lead=html.escape(_lead(show, sounds)),
         style=parts["page.css"],
         script="\n".join(parts[name] for name in SCRIPTS),
-        data=_json(data),
+        data=json_of(data),
         sounds="\n".join(
-            f'<script type="text/plain" id="sound-{name}">{_text(sound.mp3)}</script>'
+            f'<script type="text/plain" id="sound-{name}">{text_of(sound.mp3)}</script>'
             for name, sound in sounds.items()
         ),
     )
@@ -113,9 +107,6 @@ def write_page(
 
 def encode(path: Path, measured: bool = True) -> Sound | None:  # noqa: FBT002  mapped over a pool
     """Read a WAV file as MP3, and measure it if asked; None when it is too long for a page.
-
-    The MP3 says in its first frame how much of it is the coder's own delay, so that players
-    begin at the first sample of the WAV.
 
     Raises:
         MediaError: the file cannot be read as sound.
@@ -134,20 +125,14 @@ def encode(path: Path, measured: bool = True) -> Sound | None:  # noqa: FBT002  
         raise MediaError(f"{path}: cannot be read as sound; a WAV file is expected") from error
     if not len(samples):
         raise MediaError(f"{path}: holds no sound")
-    file = io.BytesIO()
-    with soundfile.SoundFile(
-        file, "w", rate, channels, "MPEG_LAYER_III", format="MP3",
-        compression_level=MP3_COMPRESSION, bitrate_mode="CONSTANT",
-    ) as mp3:  # fmt: skip
-        for start in range(0, len(samples), BLOCK_SAMPLES):
-            mp3.write(samples[start : start + BLOCK_SAMPLES])
+    mp3 = mp3_of(samples, rate)
     if not measured:
-        return Sound(file.getvalue(), seconds)
+        return Sound(mp3, seconds)
     lufs = None
     if seconds >= 0.5:
         with np.errstate(divide="ignore"):
             lufs = _finite(pyloudnorm.Meter(rate).integrated_loudness(samples))
-    return Sound(file.getvalue(), seconds, lufs, _true_peak_db(samples))
+    return Sound(mp3, seconds, lufs, _true_peak_db(samples))
 
 
 def _true_peak_db(samples: NDArray[np.float32]) -> float | None:
@@ -217,7 +202,7 @@ def _data(show: Show) -> dict[str, object]:
             name: _column(getattr(show, name)[::step], decimals)
             for name, decimals in CURVES.items()
         },
-        "gains": _packed(show.gains[::step] * GAIN_STEPS, "u1"),
+        "gains": packed(show.gains[::step] * GAIN_STEPS, "u1"),
         "gain_steps": GAIN_STEPS,
         "tracks": [_runs(show, [names[lane] for names in show.tracks]) for lane in range(DECKS)],
         "sections": [
@@ -244,9 +229,9 @@ def _data(show: Show) -> dict[str, object]:
     if show.joints and step == 1:
         data["joints"] = {
             "steps": JOINT_STEPS,
-            "counts": _packed(np.array([len(ids) for ids in show.ids]), "<u2"),
-            "ids": _packed(np.concatenate(show.ids), "<i4"),
-            "xy": _packed(np.concatenate(show.joints) * JOINT_STEPS, "<i2"),
+            "counts": packed(np.array([len(ids) for ids in show.ids]), "<u2"),
+            "ids": packed(np.concatenate(show.ids), "<i4"),
+            "xy": packed(np.concatenate(show.joints) * JOINT_STEPS, "<i2"),
         }
     return data
 
@@ -268,23 +253,6 @@ def _column(values: NDArray[np.float64], decimals: int) -> list[float | int | No
         None if not math.isfinite(value) else int(value) if decimals == 0 else value
         for value in rounded.tolist()
     ]
-
-
-def _packed(values: NDArray[np.generic], kind: str) -> str:
-    """Whole numbers in little-endian bytes as base64, held within what the kind can say."""
-    limits = np.iinfo(kind)
-    whole = np.clip(np.round(np.asarray(values, np.float64)), limits.min, limits.max)
-    return _text(whole.astype(kind).tobytes())
-
-
-def _text(raw: bytes) -> str:
-    return base64.b64encode(raw).decode("ascii")
-
-
-def _json(data: dict[str, object]) -> str:
-    """JSON that can stand inside a script element: no end tag and no comment can arise."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c")
 
 
 def _range(values: NDArray[np.float64]) -> tuple[float | None, float | None]:

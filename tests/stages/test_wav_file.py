@@ -89,6 +89,14 @@ async def test_what_is_heard_is_told_ten_times_a_second(tmp_path: Path, library:
     assert all(playing.captured_at == playing.sample / RATE for playing in told)
 
 
+async def test_what_is_told_for_a_moment_is_of_that_moment(tmp_path: Path, library: Path) -> None:
+    """At most a quantum before each tenth of a second: a line of the show reads it then."""
+    told = await rendered(tmp_path / "mix.wav", library, wishes(3.0), seconds=3.0)
+    early = [k / 10 - playing.captured_at for k, playing in enumerate(told)]
+    assert len(early) == 30
+    assert all(-1e-9 <= seconds < 256 / RATE for seconds in early)
+
+
 async def test_what_is_told_is_never_older_than_what_was_promised(
     tmp_path: Path, library: Path
 ) -> None:
