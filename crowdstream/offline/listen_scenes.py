@@ -58,7 +58,7 @@ SCENES: Final = (
     ),
     _style("cut", "On the one, without a gap; the beat goes on."),
     _style("echo out", "The old track leaves in an echo on the beat; the new one is there."),
-    _style("filter out", "The old track thins out upwards and is gone on the line."),
+    _style("filter out", "The old track thins out upwards under the new one, and is gone."),
     Scene(
         "The voice comes in",
         "The floor warms up: the voice is there on the one of an 8-bar line, not before.",
@@ -82,7 +82,7 @@ SCENES: Final = (
     Scene(
         "Tension",
         "The bass goes for a few bars while the floor is high, and is back on the one.",
-        "tension", ((0.0, 0.5), (20.0, 0.5), (30.0, 0.85)), 160.0, {}, {"bars_per_track": 64},
+        "tension", ((0.0, 0.3), (40.0, 0.3), (46.0, 0.9)), 120.0, {}, {"bars_per_track": 24},
         2.0, 11.0,
     ),
     Scene(

@@ -377,11 +377,11 @@ def test_mistakes_of_a_manifest_are_all_named(folder: Path) -> None:
 # --- a .pt, which runs when it is opened ----------------------------------------------------------
 
 
-def an_archive(pickle: bytes) -> bytes:
+def an_archive(pickle: bytes, name: str = "net/data.pkl") -> bytes:
     """As torch.save writes one; nobody here opens what is in it."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("net/data.pkl"), pickle)
+        archive.writestr(zipfile.ZipInfo(name), pickle)
     return made.getvalue()
 
 
@@ -393,7 +393,10 @@ def a_checkpoint(path: Path, content: bytes = PICKLE) -> Path:
     return path
 
 
-@pytest.mark.parametrize("content", [b"", b"PK", b"a pickle of old", PICKLE[:40]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"PK", b"a pickle of old", PICKLE[:40], an_archive(b"holiday", "pictures/1.jpg")],
+)
 def test_what_is_no_checkpoint_is_not_added(
     tmp_path: Path, folder: Path, state: Path, content: bytes
 ) -> None:
