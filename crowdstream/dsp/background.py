@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numba import njit
 
-from crowdstream.dsp.motion import CELL
+from crowdstream.dsp.cells import CELL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

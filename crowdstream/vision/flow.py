@@ -15,30 +15,32 @@ import cv2 as _cv2
 import numpy as np
 
 from crowdstream.dsp.background import fit_camera, fit_gain, without_camera
-from crowdstream.dsp.detail import detail_of
-from crowdstream.dsp.energy import TIME_BASE_SECONDS
-from crowdstream.dsp.motion import (
+from crowdstream.dsp.cells import (
     CELL,
-    DARK_LEVEL,
-    LIT_SHARE,
-    MOVES_PIXELS,
     Cells,
     Levels,
     Moved,
-    Signs,
     cell_change,
     cell_flow,
     compare,
-    is_sharp,
     levels_of,
-    lit_share,
     noise_of,
     pattern_level,
+    texture_change,
+)
+from crowdstream.dsp.detail import detail_of
+from crowdstream.dsp.energy import TIME_BASE_SECONDS
+from crowdstream.dsp.motion import (
+    DARK_LEVEL,
+    LIT_SHARE,
+    MOVES_PIXELS,
+    Signs,
+    is_sharp,
+    lit_share,
     people_likelihood,
     read_signs,
     sight,
     speed_of,
-    texture_change,
 )
 from crowdstream.dsp.worth import Worth
 from crowdstream.vision.light import LightWatch, alike

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from crowdstream.dsp.background import fit_camera, fit_gain, without_camera
-from crowdstream.dsp.motion import CELL
+from crowdstream.dsp.cells import CELL
 
 Field = NDArray[np.float32]
 

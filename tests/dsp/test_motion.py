@@ -10,21 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from crowdstream.dsp.detail import detail_of
-from crowdstream.dsp.motion import (
+from crowdstream.dsp.cells import (
     CELL,
-    FASTEST_SPEED,
     Cells,
     Levels,
     Moved,
-    Signs,
     cell_change,
     cell_flow,
     compare,
-    is_sharp,
     levels_of,
-    lit_share,
     noise_of,
+)
+from crowdstream.dsp.detail import detail_of
+from crowdstream.dsp.motion import (
+    FASTEST_SPEED,
+    Signs,
+    is_sharp,
+    lit_share,
     people_likelihood,
     read_signs,
     sight,
