@@ -19,7 +19,7 @@ help:
 $(VENV)/.runtime: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed; install it first"; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; ok = (3, 11) <= v < (3, 13); ok or print(f"Python 3.11 or 3.12 is needed; $(PYTHON) is {v[0]}.{v[1]} (make PYTHON=python3.11)"); sys.exit(not ok)'
-	@echo "making $(VENV): about 250 MB to download, 900 MB on disk, once"
+	@echo "making $(VENV): about 300 MB to download, 1 GB on disk, once"
 	$(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --disable-pip-version-check --progress-bar on -e .
 	@touch $@
