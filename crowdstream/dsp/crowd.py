@@ -158,12 +158,12 @@ class CrowdMeter:
             attack_seconds=attack_seconds,
             release_seconds=release_seconds,
         )
-        self._beat = Follower(BEAT_SECONDS, BEAT_SECONDS)
-        self._fair_beat = Follower(BEAT_SECONDS, BEAT_SECONDS)
+        self._beat = Follower(BEAT_SECONDS, BEAT_SECONDS, begins_as_mean=True)
+        self._fair_beat = Follower(BEAT_SECONDS, BEAT_SECONDS, begins_as_mean=True)
         self._worth = Worth(WORTH_SECONDS)
         self.groove = GrooveMeter()
-        self._speed = Follower(attack_seconds, release_seconds)
-        self._driving = Follower(attack_seconds, release_seconds)
+        self._speed = Follower(attack_seconds, release_seconds, begins_as_mean=True)
+        self._driving = Follower(attack_seconds, release_seconds, begins_as_mean=True)
         self._sinking = Follower(FADE_TO_PROGRAMME_SECONDS, FADE_TO_PROGRAMME_SECONDS)
         self._trust = Follower(0.3, 1.0)
         self._weight = Follower(1.0, 2.0)

@@ -11,12 +11,20 @@ class Follower:
     Stays within the range of what it was given, and never becomes NaN.
     """
 
-    def __init__(self, attack_seconds: float, release_seconds: float) -> None:
-        """Times after which 63 % of a step is done, up and down; 0 means at once."""
+    def __init__(
+        self, attack_seconds: float, release_seconds: float, *, begins_as_mean: bool = False
+    ) -> None:
+        """Times after which 63 % of a step is done, up and down; 0 means at once.
+
+        With `begins_as_mean` it stands at the mean of what it was given until it is as old as
+        those times, so that no first value counts for all.
+        """
         self._attack = attack_seconds
         self._release = release_seconds
+        self._begins_as_mean = begins_as_mean
         self._value: float | None = None
         self._at = 0.0
+        self._watched = 0.0
 
     @property
     def value(self) -> float:
@@ -28,11 +36,14 @@ class Follower:
         if not math.isfinite(target):
             return self.value
         if self._value is None:
-            self._value, self._at = target, at
+            self._value, self._at, self._watched = target, at, 0.0
             return target
         seconds = at - self._at
         if seconds > 0.0:
+            self._watched += seconds
             time = self._attack if target > self._value else self._release
+            if self._begins_as_mean:
+                time = min(time, self._watched)
             share = 1.0 if time <= 0.0 else -math.expm1(-seconds / time)
             self._value += share * (target - self._value)
             self._at = at

@@ -114,3 +114,26 @@ def test_a_switch_changes_only_beyond_its_thresholds(levels: list[float]) -> Non
         assert now == (True if level >= 0.6 else False if level < 0.4 else was)
         was = now
     assert switch.follow(math.nan) == was
+
+
+@given(st.lists(st.floats(0.0, 1.0), min_size=2, max_size=40), st.floats(5.0, 60.0))
+def test_who_begins_as_a_mean_is_near_it_at_first(values: list[float], hz: float) -> None:
+    """No first value counts for all, at any rate; within the range as ever."""
+    follower = Follower(1e6, 1e6, begins_as_mean=True)
+    told = [follower.follow(value, at=k / hz) for k, value in enumerate(values)][-1]
+    assert min(values) - 1e-9 <= told <= max(values) + 1e-9
+    # The newest counts for at most two thirds, the first for no more than a third from then on.
+    without_first = Follower(1e6, 1e6, begins_as_mean=True)
+    other = [without_first.follow(v, at=k / hz) for k, v in enumerate([0.5, *values[1:]])][-1]
+    assert abs(told - other) <= 0.37 * abs(values[0] - 0.5) + 1e-9
+
+
+def test_once_it_is_old_enough_it_follows_as_any_other() -> None:
+    """The time constant is the same for both."""
+    plain, mean = Follower(0.4, 1.2), Follower(0.4, 1.2, begins_as_mean=True)
+    for k in range(300):
+        for follower in (plain, mean):
+            follower.follow(0.2, at=k / 30)
+    for k in range(300, 330):
+        steps = [follower.follow(0.9, at=k / 30) for follower in (plain, mean)]
+        assert steps[0] == pytest.approx(steps[1], abs=1e-9)
