@@ -7,10 +7,7 @@ People go down on the beat, or twice a beat, or once in two: the votes for half 
 tempo and for twice the tempo are one vote, and the tempo is told within one octave.
 
 Then, at that tempo, everyone's phase is found (`phases.py`).
-Synchrony is the resultant R of the people's phases with the level of chance taken out, which is
-the root of the mean cosine between all pairs: sqrt((N R^2 - 1) / (N - 1)) (pairwise phase
-consistency: Vinck and others, NeuroImage 51, 2010). The root gives it the scale of R: of many
-people whose phases are spread normally, it is their resultant.
+Synchrony, how much all move together, is told from those (`synchrony.py`).
 """
 
 from __future__ import annotations
@@ -175,7 +172,7 @@ class _Watched:
         self._look = Look(bodies, SLOTS, _HERTZ.size)
         self._phases = phases
         self._peak = np.zeros(4)
-        self._together = np.zeros(5)
+        self._together = np.zeros(4)
         self.forget()
 
     def forget(self) -> None:
@@ -277,8 +274,7 @@ class _Watched:
         if self._phases is None or self._phases.go_on(ring):
             return
         self._is_finding_beat = False
-        self._phases.together(self._together)
-        synchrony = float(self._together[0])
+        synchrony = self._phases.together(self._together)
         self._synchrony = synchrony if math.isfinite(synchrony) else None
         window = self._look.window
         middle = window.origin + window.middle
@@ -286,7 +282,7 @@ class _Watched:
         if self._synchrony is not None and self._synchrony < _IN_PHASE:
             self._phase = None
             return
-        first, second = complex(*self._together[1:3]), complex(*self._together[3:5])
+        first, second = complex(*self._together[:2]), complex(*self._together[2:])
         phase = (cmath.phase(first) / math.tau) % 1.0
         if abs(first) < 0.7 * abs(second):
             # They move twice a beat, and which of the two is the beat shows in what is left.

@@ -1,4 +1,4 @@
-"""Where in the beat each body is, once the tempo is known, and how much all move in phase.
+"""Where in the beat each body is, once the tempo is known.
 
 At a known tempo a body's height is a sine once a beat, another twice a beat, and a straight line.
 Least squares over the slots in which it was seen find them: gaps, which would leak one sine into
@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from crowdstream.dsp.spectrum import BODIES_A_PACKET, LEAST_PRESENCE, LEAST_SLOTS, STILL, weigh
+from crowdstream.dsp.synchrony import BEAT_COLUMNS, in_phase
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,23 +25,6 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = 6
 # A constant, a straight line, and a sine and a cosine once a beat and twice.
-
-_ASKEW: Final = 0.1
-# Who bounces twice a beat does not quite the same both times: as much of that shows once a beat,
-# and tells nothing of where their beat is.
-
-_SHARP: Final = 0.25
-# Who leaps once a beat does not move like a sine: as much of that shows twice a beat.
-
-_TURNED: Final = 0.5
-# A phase that noise of this share of its power has turned by chance has a mean cosine of about
-# sqrt(1 / (1 + share / 2)).
-
-_TWICE: Final = 0.25
-# What the phases twice a beat say of the beat counts so much less.
-
-_LEAST_TOLD: Final = 0.1
-# Of fewer of all pairs nothing is said.
 
 
 class Phases:
@@ -60,6 +44,7 @@ class Phases:
         self._flat = np.ones(slots)
         self._work = np.zeros((3, slots))
         self._gram = np.zeros((_COLUMNS, _COLUMNS))
+        self._beats = np.zeros((bodies, BEAT_COLUMNS))
         self._window: Window | None = None
         self._columns = _COLUMNS
         self._row = bodies
@@ -77,7 +62,7 @@ class Phases:
             angle = math.tau * times * hertz * since
             basis[:, place], basis[:, place + 1] = np.cos(angle), -np.sin(angle)
         # What is faster than half the rate of the pictures only mirrors what is slower.
-        self._columns = _COLUMNS if 2.0 * hertz < 0.49 * window.rate else _COLUMNS - 2
+        self._columns = _COLUMNS if 2.0 * hertz < 0.45 * window.rate else _COLUMNS - 2
 
     def go_on(self, ring: BounceRing | SpeedRing) -> bool:
         """Look at some more bodies; whether there are others left."""
@@ -92,9 +77,10 @@ class Phases:
         )  # fmt: skip
         return self._row < self.presence.size
 
-    def together(self, out: Floats) -> None:
-        """Fill `out` with synchrony and everyone's movement, as `in_phase` does."""
-        in_phase(self.amplitudes, self.noise, self.presence, self.scale, out)
+    def together(self, sums: Floats) -> float:
+        """Synchrony, NaN where unknown; fills `sums` with the sum of everyone's movement."""
+        add_up(self.amplitudes, self.presence, self.scale, sums)
+        return float(in_phase(self.amplitudes, self.noise, self.presence, self._beats))
 
 
 @njit("boolean(float64[:,::1], int64)", cache=True, nogil=True)
@@ -206,106 +192,16 @@ def _fit(
     return row
 
 
-@njit("float64(float64, float64)", cache=True, nogil=True)
-def _sure(power: float, noise: float) -> float:
-    """Mean cosine between a phase and what noise makes of it, from the power of both together."""
-    clean = max(0.0, power - noise)
-    return math.sqrt(clean / (clean + _TURNED * noise)) if clean > 0.0 else 0.0
-
-
-@njit("float64(float64, float64, float64)", cache=True, nogil=True)
-def _of_pairs(x: float, y: float, own: float) -> float:
-    """Sum over all pairs of two, from the sum of all, and of everyone with themselves."""
-    return x * x + y * y - own
-
-
 @njit(
-    "void(float64[:,::1], float64[:,::1], float64[::1], float64[::1], float64[::1])",
+    "void(float64[:,::1], float64[::1], float64[::1], float64[::1])",
     cache=True,
     nogil=True,
 )
-def in_phase(
-    amplitudes: Floats, noise: Floats, presence: Floats, scale: Floats, out: Floats
-) -> None:
-    """How much everyone moves in phase.
-
-    A phase that noise has turned by chance draws the mean cosine of a pair towards 0 by a known
-    factor, which is taken out; who is mostly noise counts little. Two whose beat shows are
-    compared once a beat. Who moves only twice a beat can be compared with anybody there, where
-    phases count double: of phases that are spread normally with the resultant R once a beat, the
-    resultant twice a beat is R^4, and that of those tells of the beat as well.
-
-    Fills `out` with synchrony (NaN where fewer than two people can be compared), then the sum of
-    everyone's movement, each as one: real and imaginary part once a beat, and twice.
-    """
+def add_up(amplitudes: Floats, presence: Floats, scale: Floats, out: Floats) -> None:
+    """The sum of everyone's movement, each as one: real and imaginary once a beat, and twice."""
     out[:] = 0.0
-    out[0] = np.nan
-    people, everyone = 0.0, 0.0
-    # Sums of the phases once a beat, and twice a beat of all, and of those whose beat shows;
-    # with each what it would be if they were all the same, and the part of everyone alone.
-    x1, y1, own1, same1, alone1 = 0.0, 0.0, 0.0, 0.0, 0.0
-    x2, y2, own2, same2, alone2 = 0.0, 0.0, 0.0, 0.0, 0.0
-    x3, y3, own3, same3, alone3 = 0.0, 0.0, 0.0, 0.0, 0.0
     for row in range(presence.shape[0]):
-        there = presence[row]
-        if there <= 0.0:
-            continue
-        a, b, c, d = amplitudes[row]
-        root = there * math.sqrt(scale[row])
-        out[1] += root * a
-        out[2] += root * b
-        out[3] += root * c
-        out[4] += root * d
-        people += there
-        everyone += there * there
-        once, twice = a * a + b * b, c * c + d * d
-        first, second = max(0.0, once - noise[row, 0]), max(0.0, twice - noise[row, 1])
-        sure = _sure(once, noise[row, 0] + _ASKEW**2 * second)
-        other = _sure(twice, noise[row, 1] + _SHARP**2 * first)
-        shows = sure * sure
-        u, v, cos2, sin2 = 0.0, 0.0, 0.0, 0.0
-        if shows > 0.0:
-            u, v = a / math.sqrt(once), b / math.sqrt(once)
-            counts = there * sure
-            x1 += counts * u
-            y1 += counts * v
-            own1 += counts * counts
-            same1 += counts * sure
-            alone1 += (counts * sure) ** 2
-            # Twice a phase is turned by chance twice as far.
-            cos2, sin2 = there * shows * (u * u - v * v), there * shows * 2.0 * u * v
-            expected = there * shows * shows * shows
-            x3 += cos2
-            y3 += sin2
-            own3 += cos2 * cos2 + sin2 * sin2
-            same3 += expected
-            alone3 += expected * expected
-        else:
-            expected = 0.0
-        if other > 0.0:
-            counts = there * (1.0 - shows) * other
-            cos2 += counts * c / math.sqrt(twice)
-            sin2 += counts * d / math.sqrt(twice)
-            expected += counts * other
-        x2 += cos2
-        y2 += sin2
-        own2 += cos2 * cos2 + sin2 * sin2
-        same2 += expected
-        alone2 += expected * expected
-    pairs = same1 * same1 - alone1
-    mean, weight = 0.0, 0.0
-    if pairs > 1e-9:
-        cosine = _of_pairs(x1, y1, own1) / pairs
-        mean = pairs * math.sqrt(min(1.0, max(0.0, cosine)))
-        weight = pairs
-    # Without the pairs that are compared once a beat.
-    pairs = same2 * same2 - alone2 - (same3 * same3 - alone3)
-    if pairs > 1e-9:
-        cosine = (_of_pairs(x2, y2, own2) - _of_pairs(x3, y3, own3)) / pairs
-        resultant = math.sqrt(min(1.0, max(0.0, cosine)))
-        # Where it is small, its fourth root is mostly chance.
-        pairs *= _TWICE * resultant
-        mean += pairs * resultant**0.25
-        weight += pairs
-    if weight > _LEAST_TOLD * (people * people - everyone) and weight > 1e-9:
-        out[0] = mean / weight
+        if presence[row] > 0.0:
+            weight = presence[row] * math.sqrt(scale[row])
+            for place in range(4):
+                out[place] += weight * amplitudes[row, place]
