@@ -14,6 +14,7 @@ from crowdstream.dsp.limiter import Limiter
 from crowdstream.music.library import load_stems, read_library
 from crowdstream.music.timeline import QUANTUM
 from crowdstream.offline.bench import Row, Say, row
+from crowdstream.offline.bench_kicks import kick_rows
 from crowdstream.packets import Mix
 from crowdstream.player.deck import KNOBS, Deck, Engine
 from crowdstream.player.mixer import Mixer, Rules
@@ -54,6 +55,7 @@ def player(say: Say) -> list[Row]:
     rows += _corners()
     say(f"{TRANSITIONS} transitions while the tempo sweeps…")
     rows += _transitions()
+    rows += kick_rows(say)
     say("the built-in music from track to track…")
     return rows + _limiter()
 

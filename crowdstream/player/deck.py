@@ -93,7 +93,10 @@ class Deck:
         self.track: Track | None = None
         self.stems: NDArray[np.int16] | None = None
         self.offset = 0.0
-        """Beat of the track minus beat of the timeline."""
+        """Beat of the track's grid minus beat of the timeline, as the conductor counts."""
+
+        self.nudge = 0.0
+        """So many beats further on the track is read, so that its kicks fall on others'."""
 
         self.fades = fades.constant_fades(STEM_COUNT)
         self.wanted = np.ones(STEM_COUNT)
@@ -149,7 +152,7 @@ class Deck:
 
     def load(
         self, track: Track, stems: NDArray[np.int16], offset: float, *, shift: float = 0.0,
-        true_peak_db: float | None = None,
+        true_peak_db: float | None = None, nudge: float = 0.0,
     ) -> None:  # fmt: skip
         """Take a track, all stems silent; beat b of the timeline is its beat `b + offset`.
 
@@ -159,11 +162,12 @@ class Deck:
             offset: in beats.
             shift: semitones up; `varispeed` leaves it out.
             true_peak_db: of all its stems together, when it is known and `track` does not say.
+            nudge: beats that it is read ahead of its grid.
         """
-        self.track, self.stems, self.offset = track, stems, offset
+        self.track, self.stems, self.offset, self.nudge = track, stems, offset, nudge
         self._read_offset = offset
-        self._first = track.first_beat_seconds * self._rate
         self._per_beat = 60.0 / track.bpm * self._rate
+        self._first = track.first_beat_seconds * self._rate + nudge * self._per_beat
         trim_db = min(self._target_lufs - track.loudness_lufs, LOUDEST_BOOST_DB)
         if true_peak_db is not None:
             trim_db = min(trim_db, self._ceiling_db - true_peak_db)

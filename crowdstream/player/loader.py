@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from crowdstream.errors import CrowdstreamError, MediaError
 from crowdstream.music.library import Track, load_stems, read_track
 from crowdstream.player.decoded import DecodedCache, map_stems
+from crowdstream.player.kicks import kicks_of
 from crowdstream.player.lines import LineProcess, be_spoken_with, tell
 from crowdstream.player.peaks import true_peak_of
 
@@ -103,7 +104,9 @@ class Loader:
                 continue
             try:
                 stems = self._fetch(track)
-                true_peak_of(track, stems)  # so that the render thread need not
+                # So that the render thread need not.
+                true_peak_of(track, stems)
+                kicks_of(track, stems, self._rate)
             except Exception as error:  # a broken file costs one track, not the show
                 self._broken.add(track.id)
                 self._failed.append((track, str(error)))

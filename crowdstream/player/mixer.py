@@ -23,6 +23,7 @@ from crowdstream.music.orders import Fade, Jump, Order, Start, Stop, Sweep
 from crowdstream.music.timeline import BEATS_PER_BAR, QUANTUM, Timeline
 from crowdstream.packets import DeckState, Mix, Playing, ShowEvent
 from crowdstream.player.deck import KNOBS, Deck
+from crowdstream.player.kicks import nudge_beats
 from crowdstream.player.peaks import true_peak_of
 from crowdstream.player.stretch import AHEAD_QUANTA
 
@@ -215,10 +216,13 @@ class Mixer:
         deck = self._decks[order.deck]
         match order:
             case Start():
-                stems = self._stems_of(order.track)
+                stems, offset = self._stems_of(order.track), order.offset * BEATS_PER_BAR
                 deck.load(
-                    order.track, stems, order.offset * BEATS_PER_BAR, shift=order.shift,
+                    order.track, stems, offset, shift=order.shift,
                     true_peak_db=true_peak_of(order.track, stems),
+                    nudge=nudge_beats(
+                        order.track, stems, offset, self._decks[1 - order.deck], now, self.rate
+                    ),
                 )  # fmt: skip
             case Fade():
                 law = fades.GAIN if order.law == "gain" else fades.POWER
@@ -279,9 +283,12 @@ class Mixer:
         )  # fmt: skip
 
     def heard(self) -> list[tuple[int, str, float]]:
-        """Of each deck that sounds: its number, its track's id, beat of the track minus beat."""
+        """Of each deck that sounds: its number, its track's id, beat of the track minus beat.
+
+        With the nudge: it tells what is read, and so is no whole number.
+        """
         return [
-            (number, deck.track.id, deck.offset)
+            (number, deck.track.id, deck.offset + deck.nudge)
             for number, deck in enumerate(self._decks)
             if deck.track is not None and deck.gains.any()
         ]
