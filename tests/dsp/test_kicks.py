@@ -35,7 +35,7 @@ def drums(
 def lag_of(late: list[float], **how: float) -> float:
     """The usual lag of all beats."""
     rate = int(how.pop("rate", RATE))
-    sound = drums(late, rate=rate, **how)  # type: ignore[arg-type]
+    sound = drums(late, rate=rate, **how)
     found = usual_lag(kick_lags(sound, rate, how.get("first", 0.3), BPM), 0, len(late))
     assert found is not None
     return found
