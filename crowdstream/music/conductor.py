@@ -119,6 +119,14 @@ class Conductor:
         gains = self.wish.gains
         return (max(gains[0], self._least), max(gains[1], self._least), gains[2], gains[3])
 
+    def levels_alone(self) -> Gains:
+        """Level of each stem of a track that is alone now: 0 where it is not wished for."""
+        wished, levels = self._desk.wished_stems(), self.levels()
+        drums, bass, vocals, rest = (
+            levels[stem] if stem in wished else 0.0 for stem in range(len(levels))
+        )
+        return (drums, bass, vocals, rest)
+
     def gesture(self, beat: float) -> list[Order]:
         """What the newest wish moves at once, between bar lines; at most once in two beats."""
         desk, voice = self._desk, self._desk.voice

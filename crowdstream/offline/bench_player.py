@@ -14,6 +14,7 @@ from crowdstream.dsp.limiter import Limiter
 from crowdstream.music.library import load_stems, read_library
 from crowdstream.music.timeline import QUANTUM
 from crowdstream.offline.bench import Row, Say, row
+from crowdstream.offline.bench_blends import blend_rows
 from crowdstream.offline.bench_kicks import kick_rows
 from crowdstream.packets import Mix
 from crowdstream.player.deck import KNOBS, Deck, Engine
@@ -56,6 +57,7 @@ def player(say: Say) -> list[Row]:
     say(f"{TRANSITIONS} transitions while the tempo sweeps…")
     rows += _transitions()
     rows += kick_rows(say)
+    rows += blend_rows(say)
     say("the built-in music from track to track…")
     return rows + _limiter()
 

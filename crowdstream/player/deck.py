@@ -126,7 +126,9 @@ class Deck:
         self._after = np.zeros(STEM_COUNT)
         self._knobs_before = np.array(_AT_REST)
         self._knobs_after = np.array(_AT_REST)
-        self._scale = 1.0
+        self.scale = 1.0
+        """Factor that brings the track to the loudness of all."""
+
         self._first = 0.0
         self._per_beat = 1.0
         self._read_offset = 0.0
@@ -171,7 +173,7 @@ class Deck:
         trim_db = min(self._target_lufs - track.loudness_lufs, LOUDEST_BOOST_DB)
         if true_peak_db is not None:
             trim_db = min(trim_db, self._ceiling_db - true_peak_db)
-        self._scale = float(10.0 ** (trim_db / 20.0))
+        self.scale = float(10.0 ** (trim_db / 20.0))
         self.fades[:] = fades.constant_fades(STEM_COUNT)
         self._levels[:] = self.wanted
         self.gains[:] = self._before[:] = self._after[:] = 0.0
@@ -202,6 +204,15 @@ class Deck:
         Of two decks that hand over a band, the factors add up to 1.
         """
         _move(self.knobs[knob], min(max(to, 0.0), 1.0), start, end, fades.GAIN, now)
+
+    def will_be(self, beat: float) -> tuple[NDArray[np.float64], tuple[float, ...]]:
+        """Factor of each stem, the track's own included, and the knobs, at a later beat.
+
+        As far as orders have come, with the levels of now.
+        """
+        gains = np.array([fades.fade(beat, *row) for row in self.fades])
+        knobs = tuple(float(fades.fade(beat, *row)) for row in self.knobs)
+        return gains * self._levels * self.scale, knobs
 
     def jump(self, offset: float, beat: float) -> None:
         """From `beat` of the timeline on go on elsewhere: its beat b is the track's `b + offset`.
@@ -263,7 +274,7 @@ class Deck:
         if self._bleeds:
             for stem, gain in enumerate(kept_together(tuple(self.gains.tolist()))):
                 self.gains[stem] = gain
-        np.multiply(self.gains, self._scale, out=self._after)
+        np.multiply(self.gains, self.scale, out=self._after)
         self._knobs_before[:] = self._knobs_after
         fades.fade_all(end, self.knobs, self._knobs_after)
         # What is told of a stem is what is heard of it.

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from crowdstream.dsp.kicks import kick_lags, usual_lag
+from crowdstream.player.measured import OncePerStems
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from crowdstream.music.library import Track
     from crowdstream.player.deck import Deck
 
@@ -24,8 +24,7 @@ askew, the music would wander away from the timeline."""
 LOOK_BEATS: Final = 32
 """In which the kicks of both decks are compared, from where the transition begins."""
 
-_measured: dict[int, tuple[weakref.ref[NDArray[np.int16]], NDArray[np.float64]]] = {}
-# By the identity of the stems, for as long as they are in memory.
+_MEASURED: Final[OncePerStems[NDArray[np.float64]]] = OncePerStems()
 
 
 def kicks_of(track: Track, stems: NDArray[np.int16], rate: int) -> NDArray[np.float64]:
@@ -34,17 +33,9 @@ def kicks_of(track: Track, stems: NDArray[np.int16], rate: int) -> NDArray[np.fl
     Measured at the first call for these stems, which takes about a second for five minutes: a
     loader asks before the player does.
     """
-    known = _measured.get(id(stems))
-    if known is not None and known[0]() is stems:
-        return known[1]
-    key = id(stems)
-    lags = kick_lags(stems[0], rate, track.first_beat_seconds, track.bpm)
-
-    def forget(_: object) -> None:
-        _measured.pop(key, None)
-
-    _measured[key] = (weakref.ref(stems, forget), lags)
-    return lags
+    return _MEASURED.get(
+        stems, lambda: kick_lags(stems[0], rate, track.first_beat_seconds, track.bpm)
+    )
 
 
 def nudge_beats(

@@ -23,6 +23,7 @@ from crowdstream.player.decoded import DecodedCache, map_stems
 from crowdstream.player.kicks import kicks_of
 from crowdstream.player.lines import LineProcess, be_spoken_with, tell
 from crowdstream.player.peaks import true_peak_of
+from crowdstream.player.ride import levels_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,9 +105,15 @@ class Loader:
                 continue
             try:
                 stems = self._fetch(track)
-                # So that the render thread need not.
                 true_peak_of(track, stems)
+                if not self._done:
+                    # Whoever waits for the very first track need not wait for what only the
+                    # next transition asks; no other track comes before that is measured.
+                    self._done[track.id] = stems
+                    self.news.set()
+                # So that the render thread need not.
                 kicks_of(track, stems, self._rate)
+                levels_of(track, stems, self._rate)
             except Exception as error:  # a broken file costs one track, not the show
                 self._broken.add(track.id)
                 self._failed.append((track, str(error)))

@@ -25,6 +25,7 @@ from crowdstream.packets import DeckState, Mix, Playing, ShowEvent
 from crowdstream.player.deck import KNOBS, Deck
 from crowdstream.player.kicks import nudge_beats
 from crowdstream.player.peaks import true_peak_of
+from crowdstream.player.ride import RAMP_BEATS, Ride
 from crowdstream.player.stretch import AHEAD_QUANTA
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ class Mixer:
         self._sum = np.zeros((QUANTUM, 2), np.float32)
         self._ramp = np.zeros((QUANTUM, 1), np.float32)
         self._steps = (np.arange(1, QUANTUM + 1, dtype=np.float32) / QUANTUM)[:, np.newaxis]
+        self._ride = Ride(rate)
+        self._riding = self._ride_to = 1.0
         self._limiter = Limiter(rate, rules.ceiling_db)
         self._meter = ShortTerm(rate)
         self._peak = 0.0
@@ -151,6 +154,7 @@ class Mixer:
         timeline.look_ahead(self._ahead)
         for deck in self._decks:
             deck.render(begin, end, most_db, self._sum, self._ahead)
+        self._ride_along(begin, end)
         self._fade_everything()
         self._limiter.limit(self._sum, out)
         self._limited = min(self._limited, self._limiter.lowest)
@@ -208,6 +212,9 @@ class Mixer:
         self.timeline.steer(plan.bpm, at_once=plan.at_once)
         for order in plan.orders:
             self._carry_out(order, now)
+        self._ride_to = self._ride.factor(
+            bar, self._decks, conductor.transition, conductor.levels_alone()
+        )
         for said in plan.said:
             self._said.append((said.bar * BEATS_PER_BAR, said.event, said.why, said.facts))
 
@@ -240,6 +247,20 @@ class Mixer:
             stems, self._standby = self._standby[1], None
             return stems
         return next(d.stems for d in self._decks if d.track is track and d.stems is not None)
+
+    def _ride_along(self, begin: float, end: float) -> None:
+        """The factor of the next bar is reached at its line, within half a beat."""
+        to, before = self._ride_to, self._riding
+        line = self._next_bar * BEATS_PER_BAR - BEATS_PER_BAR
+        left = line - begin
+        if before != to and left < RAMP_BEATS:
+            step = end - begin
+            self._riding = to if left <= step else before + (to - before) * step / left
+        if before == self._riding == 1.0:
+            return
+        np.multiply(self._steps, self._riding - before, out=self._ramp)
+        np.add(self._ramp, before, out=self._ramp)
+        np.multiply(self._sum, self._ramp, out=self._sum)
 
     def _fade_everything(self) -> None:
         before, to = self._master, self._master_to

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from crowdstream.dsp.peak import true_peak_db
+from crowdstream.player.measured import OncePerStems
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 
     from crowdstream.music.library import Track
 
-_measured: dict[int, tuple[weakref.ref[NDArray[np.int16]], float]] = {}
-"""By the identity of the stems, for as long as they are in memory."""
+_MEASURED: Final[OncePerStems[float]] = OncePerStems()
 
 
 def true_peak_of(track: Track, stems: NDArray[np.int16]) -> float:
@@ -26,14 +25,4 @@ def true_peak_of(track: Track, stems: NDArray[np.int16]) -> float:
     said: float | None = getattr(track, "true_peak_db", None)
     if said is not None:
         return said
-    known = _measured.get(id(stems))
-    if known is not None and known[0]() is stems:
-        return known[1]
-    key = id(stems)
-    peak = true_peak_db(stems)
-
-    def forget(_: object) -> None:
-        _measured.pop(key, None)
-
-    _measured[key] = (weakref.ref(stems, forget), peak)
-    return peak
+    return _MEASURED.get(stems, lambda: true_peak_db(stems))
