@@ -89,7 +89,8 @@ def deviations(
     )
     out = np.zeros((QUANTUM, 2), np.float32)
     bar_samples = BEATS_PER_BAR * 60.0 / BPM * RATE
-    pieces, spans = [], []
+    pieces: list[NDArray[np.float32]] = []
+    spans: list[tuple[float, float]] = []
     end_at = 400.0 * RATE
     while mixer.position < end_at and mixer.position < 400 * RATE:
         if mixer.position % (16 * QUANTUM) == 0:
