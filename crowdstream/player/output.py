@@ -37,8 +37,8 @@ class OutputSettings:
     host_api: str
     """Part of the host API's name, or empty for any."""
 
-    channels: tuple[int, int]
-    """Left and right, counted from 1."""
+    channels: tuple[int, ...]
+    """Where each column of the ring goes, left and right of each pair, counted from 1."""
 
     rate: int
     block_samples: int
@@ -98,12 +98,12 @@ class BlockCutter:
 
     def __init__(
         self, render: Callable[[NDArray[np.float32]], None], quantum: int,
-        channels: tuple[int, int] = (1, 2),
+        channels: tuple[int, ...] = (1, 2),
     ) -> None:  # fmt: skip
-        """`render` fills a quantum, shape (quantum, 2); `channels` are counted from 1."""
+        """`render` fills a quantum of as many columns as `channels`, which are counted from 1."""
         self._render = render
-        self._quantum = np.zeros((quantum, 2), np.float32)
-        self._left, self._right = channels[0] - 1, channels[1] - 1
+        self._quantum = np.zeros((quantum, len(channels)), np.float32)
+        self._channels = tuple(channel - 1 for channel in channels)
         self._rest = 0
         self.samples = 0
         """Handed out so far."""
@@ -118,8 +118,8 @@ class BlockCutter:
                 self._rest = len(self._quantum)
             count = min(wanted - done, self._rest)
             begin = len(self._quantum) - self._rest
-            out[done : done + count, self._left] = self._quantum[begin : begin + count, 0]
-            out[done : done + count, self._right] = self._quantum[begin : begin + count, 1]
+            for column, channel in enumerate(self._channels):
+                out[done : done + count, channel] = self._quantum[begin : begin + count, column]
             self._rest -= count
             done += count
         self.samples += wanted
