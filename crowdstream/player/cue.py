@@ -48,7 +48,7 @@ class Cued(NamedTuple):
     shift: float
 
 
-class Cue:
+class CueDeck:
     """One deck before the fader, and its limiter."""
 
     def __init__(self, rate: int, rules: Rules) -> None:

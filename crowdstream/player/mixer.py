@@ -23,7 +23,7 @@ from crowdstream.music.conductor import PHRASE, Conductor, Heard, Rules
 from crowdstream.music.orders import Fade, Jump, Order, Start, Stop, Sweep
 from crowdstream.music.timeline import BEATS_PER_BAR, QUANTUM, Timeline
 from crowdstream.packets import Mix, Playing, ShowEvent
-from crowdstream.player.cue import Cue, to_cue
+from crowdstream.player.cue import CueDeck, to_cue
 from crowdstream.player.deck import KNOBS, Deck
 from crowdstream.player.facts import NO_DECK, state_of
 from crowdstream.player.kicks import nudge_beats
@@ -113,7 +113,7 @@ class Mixer:
         self._limited = 1.0
         self._master = self._master_to = 0.0
         self._master_step = 1.0
-        cue = Cue(rate, rules) if pairs.cue else None
+        cue = CueDeck(rate, rules) if pairs.cue else None
         self._beside = None if pairs.only_house else Beside(pairs, cue)
         self._armed = armed
         self._told = False

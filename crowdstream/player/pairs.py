@@ -18,7 +18,7 @@ from crowdstream.player.source import STEM_COUNT
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from crowdstream.player.cue import Cue
+    from crowdstream.player.cue import CueDeck
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ HOUSE: Final = Pairs()
 class Beside:
     """Memory for all pairs but the house's, and for the house while others are beside it."""
 
-    def __init__(self, pairs: Pairs, cue: Cue | None) -> None:
+    def __init__(self, pairs: Pairs, cue: CueDeck | None) -> None:
         """All memory is taken here."""
         self.house = np.zeros((QUANTUM, 2), np.float32)
         """The limited sum of this quantum."""
