@@ -78,9 +78,7 @@ class Show:
                         self._log.warning("show_not_begun", why=why)
                 if self._begun:
                     await offload(note, self._state, self._now())
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(EVERY_SECONDS):
-                        await begin.wait()
+                await self._clock.wait(begin, self._clock.now() + EVERY_SECONDS)
         finally:
             offload.close()
 

@@ -182,6 +182,7 @@ class Speakers(Stage[Mix, Playing]):
             self._silence(str(facts["why"]))
         else:
             self.context.log.info("sound_opened", device=facts["output"], rate=facts["rate"])
+        self._tell_lack(str(facts["lacks"]))
 
     async def run(self, inbox: Inbox[Mix | Tick], outbox: Outbox[Playing]) -> None:
         """Wishes in, what is heard out; neither waits for the other."""
@@ -243,6 +244,7 @@ class Speakers(Stage[Mix, Playing]):
             else:
                 self.context.log.info("sound_opened_again")
                 self._silent_because = ""
+        self._tell_lack(str(facts.get("lacks") or ""))
         try:
             playing = playing_of(facts)
         except (TypeError, KeyError) as error:
@@ -250,6 +252,13 @@ class Speakers(Stage[Mix, Playing]):
         if playing.events or self.context.clock.now() - playing.captured_at < STALE_SECONDS:
             with contextlib.suppress(ChannelClosed):  # the music needs no listener
                 await outbox.send(playing)
+
+    def _tell_lack(self, lacks: str) -> None:
+        """Once for each card: it plays, but not everything that was asked for."""
+        note = f"without the cue: {lacks}" if lacks else ""
+        if lacks and note != self.note:
+            self.context.log.warning("sound_incomplete", why=note)
+        self.note = note
 
     def _silence(self, why: str) -> None:
         if not self._silent_because:
@@ -282,6 +291,9 @@ def player_arguments(
         "house": "channels" in names, "cue": "cue_channels" in names,
         "stems": "stem_channels" in names,
     }  # fmt: skip
+    # A card that has too few channels for the cue still plays for the house.
+    most = [max(pair) for name, pair in pairs if name != "cue_channels"]
+    arguments["needed"] = max(most)
     arguments["armed"] = config.start == "armed"
     arguments["rules"] = config.rules.facts() | {
         "programme_bpm": begin.bpm, "programme_drive": begin.intensity,

@@ -33,7 +33,7 @@ def playing_of(facts: dict[str, Any]) -> Playing:
     Raises:
         TypeError, KeyError: the message is none of ours.
     """
-    facts = {key: value for key, value in facts.items() if key != "why_silent"}
+    facts = {key: value for key, value in facts.items() if key not in ("why_silent", "lacks")}
     facts["gains"] = tuple(facts["gains"])
     facts["decks"] = tuple(
         DeckState(**{**deck, "gains": tuple(deck["gains"])}) for deck in facts["decks"]

@@ -42,6 +42,8 @@ class OutputSettings:
 
     rate: int
     block_samples: int
+    needed: int = 0
+    """Channels without which the card is of no use; 0: all. The others are left out."""
 
 
 class Output:
@@ -59,7 +61,11 @@ class Output:
         sd = load_portaudio()
         index, facts = find_device(sd, settings)
         self.name = str(facts["name"])
-        width = max(settings.channels)
+        wanted = max(settings.channels)
+        width = min(wanted, int(facts["max_output_channels"]))
+        self.lacks = f"it has {width} channels, not {wanted}" if width < wanted else ""
+        """What is left out for want of channels, or empty."""
+
         ring.route(settings.channels, width)
         common: dict[str, Any] = {
             "samplerate": settings.rate, "blocksize": settings.block_samples, "device": index,
@@ -119,6 +125,8 @@ class BlockCutter:
             count = min(wanted - done, self._rest)
             begin = len(self._quantum) - self._rest
             for column, channel in enumerate(self._channels):
+                if channel >= out.shape[1]:
+                    continue  # the card has no such channel
                 out[done : done + count, channel] = self._quantum[begin : begin + count, column]
             self._rest -= count
             done += count
@@ -181,7 +189,7 @@ def find_device(sd: Any, settings: OutputSettings) -> tuple[int, dict[str, Any]]
             names = ", ".join(sorted({str(facts["name"]) for _, facts in outputs}))
             raise DeviceError(f"no audio output is called {settings.device}; there are: {names}")
         chosen = (exact or close)[0]
-    width = max(settings.channels)
+    width = settings.needed or max(settings.channels)
     if chosen[1]["max_output_channels"] < width:
         raise DeviceError(
             f"{chosen[1]['name']}: has {chosen[1]['max_output_channels']} channels, not {width}"

@@ -129,6 +129,7 @@ class _Player:
             device=str(given["device"]), host_api=str(given["host_api"]),
             channels=tuple(int(channel) for channel in given["channels"]),
             rate=int(given["rate"]), block_samples=int(given["block_samples"]),
+            needed=int(given["needed"]),
         )  # fmt: skip
         self._rate = self._settings.rate
         self._clocked = bool(given["clocked"])
@@ -168,6 +169,9 @@ class _Player:
 
         self._calls_seen = 0
         self._why_silent = ""
+        self._lacks = ""
+        """What of the cue or the house is left out, because the card has no channels for it."""
+
         self._looked = threading.Event()
         self._fading = False
         self._ending = threading.Event()
@@ -198,6 +202,7 @@ class _Player:
             {
                 "output": self._output or None,
                 "why": self._why_silent,
+                "lacks": self._lacks,
                 "rate": self._rate,
             }
         )
@@ -295,6 +300,7 @@ class _Player:
             "captured_at": clock.when_heard(playing.sample),
             "underruns": self._ring.underruns,
             "why_silent": self._why_silent,
+            "lacks": self._lacks,
         }
         if not self._output:
             facts["state"] = "silent"
@@ -403,7 +409,7 @@ class _Player:
             if said is not None:
                 answered_at = self._asked_at = now
                 if said.output:
-                    self._card_is_open(said.output, said.latency)
+                    self._card_is_open(said.output, said.latency, said.lacks)
                 else:
                     self._say_silent(said.why)
                 self._looked.set()
@@ -413,9 +419,9 @@ class _Player:
                 return "the sound card does not answer"
         return ""
 
-    def _card_is_open(self, name: str, latency: float) -> None:
+    def _card_is_open(self, name: str, latency: float, lacks: str) -> None:
         self._clock.latency = latency
-        self._output, self._why_silent = name, ""
+        self._output, self._why_silent, self._lacks = name, "", lacks
         print(f"sound goes to {name}, {self._rate} Hz", flush=True)
 
     def _feed_unclocked(self) -> None:
@@ -426,7 +432,7 @@ class _Player:
             self._say_silent(str(error))
             self._looked.set()
         else:
-            self._card_is_open(output.name, output.latency)
+            self._card_is_open(output.name, output.latency, output.lacks)
             self._looked.set()
             self._ending.wait()
             output.close()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _CAPACITY, _WIDTH, _PAIRS, _OPEN = range(4)
 _WRITTEN, _READ, _MISSING, _UNDERRUNS, _CALLS, _LATE = 8, 16, 17, 18, 19, 20
 _ROUTE: Final = 24
-"""From here on the card's channel of each column, from 0."""
+"""From here on the card's channel of each column, from 0; -1 where the card has none for it."""
 
 MOST_PAIRS: Final = 6
 """The house, a cue, and four stems."""
@@ -75,7 +75,8 @@ def _take(memory: NDArray[np.int64], out: NDArray[np.float32]) -> None:
         place = memory[_READ] % capacity
         for i in range(there):
             for column in range(columns):
-                out[i, memory[_ROUTE + column]] = sound[columns * place + column]
+                if memory[_ROUTE + column] >= 0:
+                    out[i, memory[_ROUTE + column]] = sound[columns * place + column]
             place += 1
             if place == capacity:
                 place = 0
@@ -86,7 +87,8 @@ def _take(memory: NDArray[np.int64], out: NDArray[np.float32]) -> None:
             memory[_UNDERRUNS] += 1
     for i in range(there, wanted):
         for column in range(columns):
-            out[i, memory[_ROUTE + column]] = np.float32(0.0)
+            if memory[_ROUTE + column] >= 0:
+                out[i, memory[_ROUTE + column]] = np.float32(0.0)
     memory[_CALLS] += 1
 
 
@@ -149,13 +151,14 @@ class SoundRing:
     def route(self, channels: Sequence[int], width: int | None = None) -> None:
         """Each column goes to one of the card's `width` channels, counted from 1.
 
-        Only while no card reads.
+        Those that the card does not have are left out. Only while no card reads.
         """
         if len(channels) != self._columns:
             raise ValueError(f"{len(channels)} channels for a ring of {self._columns} columns")
-        self._memory[_WIDTH] = max(channels) if width is None else width
+        width = max(channels) if width is None else width
+        self._memory[_WIDTH] = width
         for column, channel in enumerate(channels):
-            self._memory[_ROUTE + column] = channel - 1
+            self._memory[_ROUTE + column] = channel - 1 if channel <= width else -1
 
     # ---- the writer ----------------------------------------------------------------------------
 

@@ -191,6 +191,14 @@ def test_a_device_is_found_by_any_part_of_its_name(wanted: OutputSettings, found
     assert find_device(devices, wanted)[1]["name"] == found
 
 
+def test_a_card_may_have_too_few_channels_for_what_can_be_left_out() -> None:
+    """The house plays; a cue has no place."""
+    wanted = OutputSettings("HDMI", "", (1, 2, 3, 4), 44100, 512, needed=2)
+    assert find_device(Devices("HDMI"), wanted)[1]["max_output_channels"] == 2
+    with pytest.raises(DeviceError, match="has 2 channels, not 4"):
+        find_device(Devices("HDMI"), OutputSettings("HDMI", "", (1, 2, 3, 4), 44100, 512))
+
+
 @pytest.mark.parametrize(
     ("devices", "wanted", "said"),
     [

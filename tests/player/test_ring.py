@@ -168,6 +168,21 @@ def test_a_ring_may_be_as_wide_as_all_pairs_together(channels: tuple[int, ...], 
     os.close(ring.fd)
 
 
+def test_what_the_card_has_no_channel_for_is_left_out() -> None:
+    """And the rest is where it should be."""
+    ring = SoundRing.make(4 * QUANTUM, QUANTUM, 2)
+    ring.route((1, 2, 3, 4), 2)
+    ring.open()
+    room = ring.room()
+    assert room is not None
+    room[:] = (1.0, 2.0, 3.0, 4.0)
+    ring.commit()
+    block = asked(ring, 2 * QUANTUM, 2)
+    assert np.array_equal(block[:QUANTUM], np.tile(np.float32([1.0, 2.0]), (QUANTUM, 1)))
+    assert not block[QUANTUM:].any()
+    os.close(ring.fd)
+
+
 def test_a_ring_has_a_width_and_a_channel_for_each_column(ring: SoundRing) -> None:
     """Anything else is a mistake of ours, said at once."""
     with pytest.raises(ValueError, match="4 channels for a ring of 2 columns"):
