@@ -46,6 +46,8 @@ class Cued(NamedTuple):
     """Beat of the track minus beat of the timeline; None: it waits, and any bar will do."""
 
     shift: float
+    nudge: float = 0.0
+    """Beats further on that its kicks fall on the house's."""
 
 
 class CueDeck:
@@ -74,8 +76,8 @@ class CueDeck:
 
     @property
     def offset(self) -> float:
-        """Beat of the track minus beat of the timeline."""
-        return self._deck.offset
+        """Beat of the track that is read minus beat of the timeline."""
+        return self._deck.offset + self._deck.nudge
 
     def close(self) -> None:
         """It is the end: what is heard goes, and nothing comes."""
@@ -112,7 +114,7 @@ class CueDeck:
         offset = _first_bar(track) * BEATS_PER_BAR - line if cued.offset is None else cued.offset
         deck.load(
             track, cued.stems, offset, shift=cued.shift,
-            true_peak_db=true_peak_of(track, cued.stems),
+            true_peak_db=true_peak_of(track, cued.stems), nudge=cued.nudge,
         )  # fmt: skip
         for stem in range(STEM_COUNT):
             start = now + FADE_BEATS
@@ -143,7 +145,8 @@ def to_cue(
     if transition is not None:
         deck = decks[transition.incoming.deck]
         if deck.track is not None and deck.stems is not None:
-            return Cued(deck.track, deck.stems, deck.offset, transition.incoming.shift)
+            shift = transition.incoming.shift
+            return Cued(deck.track, deck.stems, deck.offset, shift, deck.nudge)
     elif standby is not None and standby[0] is conductor.next:
         return Cued(*standby, None, conductor.next_shift)
     return None
@@ -155,6 +158,7 @@ def _same(cued: Cued, wanted: Cued | None) -> bool:
         and cued.track is wanted.track
         and cued.shift == wanted.shift
         and cued.offset == wanted.offset
+        and cued.nudge == wanted.nudge
     )
 
 

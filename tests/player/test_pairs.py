@@ -160,11 +160,12 @@ class Cueing:
         coming = transition.incoming.track if transition is not None else mixer.conductor.next
         cue = mixer._beside.cue if mixer._beside is not None else None
         assert cue is not None
+        deck = mixer._decks[transition.incoming.deck if transition is not None else 0]
         self.rows.append(
             (
                 mixer.timeline.beat, transition is not None, coming.id if coming else "",
                 mixer._standby is not None, cue.offset,
-                mixer._decks[transition.incoming.deck].offset if transition else np.nan,
+                deck.offset + deck.nudge if transition else np.nan,
             )
         )  # fmt: skip
 

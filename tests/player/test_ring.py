@@ -178,7 +178,7 @@ def test_what_the_card_has_no_channel_for_is_left_out() -> None:
     room[:] = (1.0, 2.0, 3.0, 4.0)
     ring.commit()
     block = asked(ring, 2 * QUANTUM, 2)
-    assert np.array_equal(block[:QUANTUM], np.tile(np.float32([1.0, 2.0]), (QUANTUM, 1)))
+    assert np.array_equal(block[:QUANTUM], np.tile([1.0, 2.0], (QUANTUM, 1)))
     assert not block[QUANTUM:].any()
     os.close(ring.fd)
 
