@@ -73,8 +73,8 @@ class SpeakersConfig(StageConfig):
     host_api: str = Field("", description='Part of the host API\'s name, like "JACK" or "ALSA".')
     channels: Pair = Field(
         (1, 2),
-        description="Left and right of the house, counted from 1; with stem_channels left out, the"
-        " stems alone go out.",
+        description="Left and right of the house, counted from 1. Left out beside stem_channels:"
+        " the stems go out alone.",
     )
     cue_channels: Pair | None = Field(
         None, description="Headphones: left and right of what comes next, before it is heard."
