@@ -147,6 +147,7 @@ def serve() -> None:
     """Be a child: the whole life of the interpreter that `Worker.start` spawned."""
     sock = socket.socket(fileno=int(sys.argv[1]))
     end_with_parent()
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # meant for the daemon, if it goes to all of us
     child = ChildSide(sock)
     if os.getppid() != child.hello["parent"]:
         return  # the parent died before the kernel had been asked to tell us

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from crowdstream import systemd
+from crowdstream.begun import Show
 from crowdstream.clock import Clock, SystemClock
 from crowdstream.config import Health
 from crowdstream.errors import Busy
@@ -46,6 +47,7 @@ async def run(
     plan: Plan,
     stop: asyncio.Event,
     *,
+    begin: asyncio.Event | None = None,
     places: Places,
     log: Any,
     health: Health = Health(),  # noqa: B008  frozen
@@ -57,8 +59,9 @@ async def run(
 ) -> Status:
     """Run the plan until `stop` is set, or for so many `seconds`, or until its sources end.
 
-    Tells systemd when the music plays, feeds the watchdog while this loop and the player live,
-    and writes `status.json` into `runtime` once a second for `crowdstream doctor`. Calls
+    A show that is armed begins when `begin` is set, or at once if it went on when the last daemon
+    died. Tells systemd when the music plays, feeds the watchdog while this loop and the player
+    live, and writes `status.json` into `runtime` once a second for `crowdstream doctor`. Calls
     `on_stopping` when `seconds` have passed.
 
     Raises:
@@ -92,6 +95,9 @@ async def run(
         grace_seconds=health.grace_seconds,
     )
     log.info("daemon_started", pipeline=plan.name, pid=os.getpid())
+    players = [stage for stage in plan.stages if stage.use == PLAYER]
+    armed = [stage.name for stage in players if getattr(stage.config, "start", "") == "armed"]
+    show = Show(armed, supervisor.controls, places.state, clock, log)
     try:
         async with asyncio.TaskGroup() as services:
             around = [
@@ -103,6 +109,8 @@ async def run(
                     _stop_after(seconds, stop, supervisor, clock, on_stopping), name="timer"
                 ),
             ]
+            if begin is not None:
+                around.append(services.create_task(show.follow(begin), name="show"))
             if runtime is not None:
                 around.append(
                     services.create_task(
@@ -115,6 +123,7 @@ async def run(
                 )
             try:
                 await supervisor.run(stop)
+                show.over()
             finally:
                 systemd.stopping("stopping")
                 for task in around:

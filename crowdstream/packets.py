@@ -395,7 +395,8 @@ class Playing(Packet):
 
     state: str = "ok"
     """`ok`, `hold: break` (a fall in energy changes nothing now), `hold`, `alone` (no wish for
-    too long: playing on by itself), `panic`, `silent` (no device: keeping time)."""
+    too long: playing on by itself), `panic`, `armed` (ready, and silent until the show begins),
+    `silent` (no device: keeping time)."""
 
     callback_age: float | None = None
     """Seconds since the sound card last asked; None when there is no sound card."""

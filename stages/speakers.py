@@ -7,14 +7,15 @@ import contextlib
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from crowdstream.channel import Inbox, Outbox, WhenFull
+from crowdstream.controls import Control
 from crowdstream.errors import ChannelClosed, WorkerError
 from crowdstream.music.library import own_library
-from crowdstream.packets import Mix, Playing, Tick
+from crowdstream.packets import STEMS, Mix, Playing, Tick
 from crowdstream.player.facts import playing_of
 from crowdstream.player.rules import RulesSettings
 from crowdstream.programme import Programme, Wanted
@@ -37,6 +38,25 @@ NICENESS = -11
 """Before everything else that computes, where the limits allow it; without rights it is 0."""
 
 
+Pair = tuple[int, int]
+
+
+class StemChannels(BaseModel):
+    """Left and right of each stem, counted from 1."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    drums: Pair = Field(description="Left and right of the drums.", examples=["[5, 6]"])
+    bass: Pair = Field(description="Left and right of the bass.", examples=["[7, 8]"])
+    vocals: Pair = Field(description="Left and right of the vocals.")
+    other: Pair = Field(description="Left and right of the rest.")
+
+    @field_validator("drums", "bass", "vocals", "other")
+    @classmethod
+    def _channels_count_from_one(cls, channels: Pair) -> Pair:
+        return _a_pair(channels)
+
+
 class SpeakersConfig(StageConfig):
     """Settings of `speakers`.
 
@@ -51,7 +71,17 @@ class SpeakersConfig(StageConfig):
 
     device: str = Field("", description="Part of the output's name; empty: the system's default.")
     host_api: str = Field("", description='Part of the host API\'s name, like "JACK" or "ALSA".')
-    channels: tuple[int, int] = Field((1, 2), description="Left and right, counted from 1.")
+    channels: Pair = Field(
+        (1, 2),
+        description="Left and right of the house, counted from 1. Left out beside stem_channels:"
+        " the stems go out alone.",
+    )
+    cue_channels: Pair | None = Field(
+        None, description="Headphones: left and right of what comes next, before it is heard."
+    )
+    stem_channels: StemChannels | None = Field(
+        None, description="A mixer: the four stems, each a pair; together they are the house."
+    )
     rate: Literal[44100, 48000] = Field(44100, description="Samples a second.")
     block_samples: int = Field(
         512, ge=64, le=8192, description="Samples the card asks for at once."
@@ -61,6 +91,9 @@ class SpeakersConfig(StageConfig):
     )
     clocked: bool = Field(
         default=True, description="false only for sinks without a clock, such as ALSA's file."
+    )
+    start: Literal["playing", "armed"] = Field(
+        "playing", description="armed: ready and silent until somebody says that it begins."
     )
     trim_db: float = Field(0.0, ge=-60, le=0, description="Level of everything.")
     library: Path | None = Field(
@@ -74,12 +107,41 @@ class SpeakersConfig(StageConfig):
     rules: RulesSettings = Field(RulesSettings(), description="How the conductor plays.")
     programme: Programme = Field(Programme(), description="From [programme] of config.toml.")
 
-    @field_validator("channels")
+    @field_validator("channels", "cue_channels")
     @classmethod
-    def _channels_count_from_one(cls, channels: tuple[int, int]) -> tuple[int, int]:
-        if min(channels) < 1 or max(channels) > 64 or channels[0] == channels[1]:
-            raise ValueError("two different channels, counted from 1")
-        return channels
+    def _channels_count_from_one(cls, channels: Pair | None) -> Pair | None:
+        return None if channels is None else _a_pair(channels)
+
+    @model_validator(mode="after")
+    def _no_channel_twice(self) -> Self:
+        taken: dict[int, str] = {}
+        for name, pair in self.pairs():
+            for channel in pair:
+                if channel in taken:
+                    raise ValueError(f"channel {channel} is in {taken[channel]} and in {name}")
+                taken[channel] = name
+        return self
+
+    def pairs(self) -> list[tuple[str, Pair]]:
+        """The settings that name channels, in the order of `crowdstream.player.pairs`.
+
+        The house has none where only stems were asked for.
+        """
+        found: list[tuple[str, Pair]] = []
+        if self.stem_channels is None or "channels" in self.model_fields_set:
+            found.append(("channels", self.channels))
+        if self.cue_channels is not None:
+            found.append(("cue_channels", self.cue_channels))
+        if self.stem_channels is not None:
+            stems = self.stem_channels
+            found += [(f"stem_channels.{stem}", getattr(stems, stem)) for stem in STEMS]
+        return found
+
+
+def _a_pair(channels: Pair) -> Pair:
+    if min(channels) < 1 or max(channels) > 64 or channels[0] == channels[1]:
+        raise ValueError("two different channels, counted from 1")
+    return channels
 
 
 class Speakers(Stage[Mix, Playing]):
@@ -90,6 +152,10 @@ class Speakers(Stage[Mix, Playing]):
     """
 
     Config = SpeakersConfig
+    start = Control(
+        default=0.0, ge=0.0, le=1.0,
+        description='1: a show that waits for it (start = "armed") begins on the next one.',
+    )  # fmt: skip
     intake = Intake(1, WhenFull.DROP_OLDEST)
 
     def __init__(self, config: SpeakersConfig, context: Context) -> None:
@@ -98,6 +164,7 @@ class Speakers(Stage[Mix, Playing]):
         self._config = config
         self._player: Worker | None = None
         self._silent_because = ""
+        self._armed = False
 
     async def open(self) -> None:
         """Start the player. Without a device it keeps time silently, and that is a start."""
@@ -115,6 +182,7 @@ class Speakers(Stage[Mix, Playing]):
             self._silence(str(facts["why"]))
         else:
             self.context.log.info("sound_opened", device=facts["output"], rate=facts["rate"])
+        self._tell_lack(str(facts["lacks"]))
 
     async def run(self, inbox: Inbox[Mix | Tick], outbox: Outbox[Playing]) -> None:
         """Wishes in, what is heard out; neither waits for the other."""
@@ -124,6 +192,9 @@ class Speakers(Stage[Mix, Playing]):
         async def tell() -> None:
             while True:
                 message = await player.receive(deadline=SILENT_CHILD_SECONDS)
+                begins = self._armed and self._told_to_begin
+                if begins and player.send_nowait({"begin": True}):
+                    self._armed = False
                 facts = message.header.get("playing")
                 if isinstance(facts, dict):
                     await self._pass_on(facts, outbox)
@@ -144,6 +215,10 @@ class Speakers(Stage[Mix, Playing]):
         if self._player is not None:
             await self._player.stop(grace=FADE_SECONDS + self._config.ring_seconds)
 
+    @property
+    def _told_to_begin(self) -> bool:
+        return self.context.controls.value(f"{self.context.name}.start") > 0.0
+
     def _arguments(self) -> dict[str, Any]:
         """Those of the player; without a library in the settings the user's own counts."""
         places = self.context.places
@@ -157,6 +232,8 @@ class Speakers(Stage[Mix, Playing]):
         own = own_library(places.state)
         if self._config.library is None and own is not None:
             arguments["library"] = str(own)
+        # Once the show has begun nothing is armed again, however often the player is made anew.
+        self._armed = arguments["armed"] = arguments["armed"] and not self._told_to_begin
         return arguments
 
     async def _pass_on(self, facts: dict[str, Any], outbox: Outbox[Playing]) -> None:
@@ -167,6 +244,7 @@ class Speakers(Stage[Mix, Playing]):
             else:
                 self.context.log.info("sound_opened_again")
                 self._silent_because = ""
+        self._tell_lack(str(facts.get("lacks") or ""))
         try:
             playing = playing_of(facts)
         except (TypeError, KeyError) as error:
@@ -174,6 +252,13 @@ class Speakers(Stage[Mix, Playing]):
         if playing.events or self.context.clock.now() - playing.captured_at < STALE_SECONDS:
             with contextlib.suppress(ChannelClosed):  # the music needs no listener
                 await outbox.send(playing)
+
+    def _tell_lack(self, lacks: str) -> None:
+        """Once for each card: it plays, but not everything that was asked for."""
+        note = f"without the cue: {lacks}" if lacks else ""
+        if lacks and note != self.note:
+            self.context.log.warning("sound_incomplete", why=note)
+        self.note = note
 
     def _silence(self, why: str) -> None:
         if not self._silent_because:
@@ -195,7 +280,21 @@ def player_arguments(
     """
     programme = config.programme
     begin = wanted if wanted is not None else Wanted(programme.bpm, programme.intensity)
-    arguments: dict[str, Any] = config.model_dump(mode="json", exclude={"rules", "programme"})
+    arguments: dict[str, Any] = config.model_dump(
+        mode="json",
+        exclude={"rules", "programme", "channels", "cue_channels", "stem_channels", "start"},
+    )
+    pairs = config.pairs()
+    names = {name.split(".")[0] for name, _ in pairs}
+    arguments["channels"] = [channel for _, pair in pairs for channel in pair]
+    arguments["pairs"] = {
+        "house": "channels" in names, "cue": "cue_channels" in names,
+        "stems": "stem_channels" in names,
+    }  # fmt: skip
+    # A card that has too few channels for the cue still plays for the house.
+    most = [max(pair) for name, pair in pairs if name != "cue_channels"]
+    arguments["needed"] = max(most)
+    arguments["armed"] = config.start == "armed"
     arguments["rules"] = config.rules.facts() | {
         "programme_bpm": begin.bpm, "programme_drive": begin.intensity,
     }  # fmt: skip

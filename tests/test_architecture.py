@@ -43,7 +43,8 @@ TABLE: Final[dict[str, str]] = {
     "systemd": "",
     "log": "clock",
     "warm": "stage",
-    "daemon": "clock config errors observers offload packets plan stage status supervisor systemd",
+    "begun": "clock controls offload",
+    "daemon": "begun clock config errors observers offload packets plan stage status supervisor systemd",
     # Children: their life, their words, their memory.
     "wire": "errors",
     "ends": "wire",
@@ -74,7 +75,8 @@ TABLE: Final[dict[str, str]] = {
 
 # What the files of `stages/` may import of the engine.
 FOR_STAGES: Final = (
-    "channel dsp errors models music packets player programme slots stage vision wire worker zones"
+    "channel controls dsp errors models music packets player programme slots stage vision wire worker"
+    " zones"
 )
 
 # What of other people's packages a room may import, beside numpy and the standard library.

@@ -59,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Check everything, take the lock, run."""
     if arguments.seconds is not None and not 0 < arguments.seconds < 1e8:
         raise UsageError(f"--for: {arguments.seconds} is not a number of seconds above 0")
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # too early for a show to begin, and no end
     config = the_config(arguments)
     prepare_caches(places_of(config))
     plan = plan_of(arguments, config)
@@ -163,7 +164,7 @@ async def _main(
     runtime: Path,
     line: LiveLine | None,
 ) -> None:
-    stop = asyncio.Event()
+    stop, begin = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def end(name: str) -> None:
@@ -174,9 +175,10 @@ async def _main(
     loop.add_signal_handler(signal.SIGTERM, end, "SIGTERM")
     loop.add_signal_handler(signal.SIGINT, end, "SIGINT")
     loop.add_signal_handler(signal.SIGHUP, _reload, arguments, log)
+    loop.add_signal_handler(signal.SIGUSR1, begin.set)
     await run_daemon(
-        plan, stop, places=places_of(config), log=log, health=config.health, runtime=runtime,
-        seconds=arguments.seconds, draw=line.draw if line is not None else None,
+        plan, stop, begin=begin, places=places_of(config), log=log, health=config.health,
+        runtime=runtime, seconds=arguments.seconds, draw=line.draw if line is not None else None,
         on_stopping=lambda: _guard(config.health.grace_seconds + 1.0),
     )  # fmt: skip
 

@@ -13,7 +13,6 @@ import numpy as np
 
 from crowdstream.dsp.eq import HIGH_HZ, LOW_HZ
 from crowdstream.dsp.loudness import k_weighting
-from crowdstream.packets import STEMS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,23 +31,23 @@ _EVERY: Final = 2
 def bar_powers(
     stems: NDArray[np.int16], rate: int, first_seconds: float, bpm: float
 ) -> NDArray[np.float32]:
-    """K-weighted power of both channels together, full scale 1: shape (bars, 4, BANDS).
+    """K-weighted power of both channels together, full scale 1: shape (bars, stems, BANDS).
 
     Args:
-        stems: shape (4, samples, 2).
+        stems: shape (stems, samples, 2).
         rate: samples a second.
         first_seconds: where bar 0 begins.
         bpm: of the grid.
     """
     long = round(BEATS * 60.0 / bpm * rate) // _EVERY
     bars = max(0, int((stems.shape[1] / rate - first_seconds) * bpm / 60.0 / BEATS))
-    powers = np.zeros((bars, len(STEMS), BANDS), np.float32)
+    powers = np.zeros((bars, len(stems), BANDS), np.float32)
     if bars == 0 or long < 2:
         return powers
     weights = _weights(long, rate)
     for bar in range(bars):
         begin = max(0, round((first_seconds + bar * BEATS * 60.0 / bpm) * rate))
-        for stem in range(len(STEMS)):
+        for stem in range(len(stems)):
             sound = stems[stem, begin : begin + long * _EVERY : _EVERY]
             if len(sound) < long or not sound.any():
                 continue

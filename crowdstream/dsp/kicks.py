@@ -92,28 +92,31 @@ def usual_lag(lags: Floats, begin: int, beats: int) -> float | None:
 
 def _envelope(drums: Stem, rate: int) -> Floats:
     """Of the kick's band, at RATE, as loud as it is: piece by piece, so that memory is bounded."""
-    import soxr
-
     piece, margin = _PIECE_SECONDS * rate, _MARGIN_SECONDS * rate
     parts = []
     for begin in range(0, len(drums), piece):
+        # Whole seconds, so that both rates fit; silence where the track has not begun or is over.
+        around = np.zeros(piece + 2 * margin)
         low, high = max(0, begin - margin), min(len(drums), begin + piece + margin)
-        mono = drums[low:high].mean(axis=1, dtype=np.float32)
-        slow = soxr.resample(mono, rate, RATE).astype(np.float64)
-        skip = round((begin - low) / rate * RATE)
+        there = drums[low:high].mean(axis=1, dtype=np.float32)
+        around[low - (begin - margin) :][: len(there)] = there
         keep = round((min(begin + piece, len(drums)) - begin) / rate * RATE)
-        parts.append(_loudness_of_band(slow)[skip : skip + keep])
+        parts.append(_size_of_band(around, rate)[_MARGIN_SECONDS * RATE :][:keep])
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _loudness_of_band(sound: Floats) -> Floats:
-    """The analytic signal's size, of what lies between LOW_HZ and HIGH_HZ; no phase is turned."""
-    size = len(sound)
-    if size == 0:
-        return sound
-    hertz = np.fft.fftfreq(size, 1.0 / RATE)
+def _size_of_band(sound: Floats, rate: int) -> Floats:
+    """The analytic signal's size, of what lies between LOW_HZ and HIGH_HZ, at RATE.
+
+    No phase is turned. `sound` is whole seconds long.
+    """
+    seconds = len(sound) // rate
+    spectrum = np.fft.rfft(sound)[: RATE * seconds]
+    hertz = np.arange(len(spectrum)) / seconds
     up = np.clip((hertz - LOW_HZ) / _EDGE_HZ + 0.5, 0.0, 1.0)
     down = np.clip((HIGH_HZ - hertz) / _EDGE_HZ + 0.5, 0.0, 1.0)
     band = np.sin(0.5 * np.pi * up) ** 2 * np.sin(0.5 * np.pi * down) ** 2
-    size_of: Floats = np.abs(np.fft.ifft(np.fft.fft(sound) * (2.0 * band)))
-    return size_of
+    analytic = np.zeros(RATE * seconds, np.complex128)
+    analytic[: len(spectrum)] = 2.0 * spectrum * band * (RATE / rate)
+    size: Floats = np.abs(np.fft.ifft(analytic))
+    return size

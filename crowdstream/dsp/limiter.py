@@ -29,19 +29,22 @@ DELAY: Final = WINDOW - 1 + TAPS // 2
 
 RELEASE_SECONDS: Final = 0.1
 
+_NO_GAINS: Final = np.zeros(0)
+
 _RING: Final = 256
 _MASK: Final = _RING - 1
 
 
 @njit(
-    "int64(float32[:,::1], float32[:,::1], float32[:,::1], float64[::1], float64[::1],"
-    " float64[:,::1], float64[::1], int64, float64, float64)",
+    "int64(float32[:,::1], float32[:,::1], float64[::1], float32[:,::1], float64[::1],"
+    " float64[::1], float64[:,::1], float64[::1], int64, float64, float64)",
     cache=True,
     nogil=True,
 )
 def _limit(
     sound: NDArray[np.float32],
     out: NDArray[np.float32],
+    gains: NDArray[np.float64],
     past: NDArray[np.float32],
     needed: NDArray[np.float64],
     held: NDArray[np.float64],
@@ -53,6 +56,7 @@ def _limit(
 ) -> int:
     """Limit `sound` into `out`; returns the new head of the rings. Realtime-safe: yes
 
+    gains: as many of the gains as there is room for, one for each sample of `out`.
     state: gain before smoothing, samples since any gain was not 1, lowest gain of this call.
     """
     state[2] = 1.0
@@ -98,6 +102,8 @@ def _limit(
                 gain += held[(head - back) & _MASK]
             gain /= WINDOW
         state[2] = min(state[2], gain)
+        if i < gains.shape[0]:
+            gains[i] = gain
         for channel in range(2):
             value = gain * past[(head - WINDOW + 1 - TAPS // 2) & _MASK, channel]
             out[i, channel] = min(max(value, -ceiling), ceiling)
@@ -125,15 +131,64 @@ class Limiter:
         """The smallest gain of the last call; 1 when the limiter did nothing."""
         return float(self._state[2])
 
-    def limit(self, sound: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    def limit(
+        self, sound: NDArray[np.float32], out: NDArray[np.float32],
+        gains: NDArray[np.float64] = _NO_GAINS,
+    ) -> None:  # fmt: skip
         """Write `sound`, DELAY samples late, into `out`; both (samples, 2).
 
+        `gains`, if it has room, gets what each sample of `out` was multiplied by.
         Realtime-safe: yes
         """
         self._head = _limit(
-            sound, out, self._past, self._needed, self._held, self._between, self._state,
+            sound, out, gains, self._past, self._needed, self._held, self._between, self._state,
             self._head, self.ceiling, self._release,
         )  # fmt: skip
+
+
+@njit(
+    "int64(float32[:,:,::1], float64[::1], float32[:,:,::1], int64, float32[:,:], int64)",
+    cache=True,
+    nogil=True,
+)
+def _follow(
+    sounds: NDArray[np.float32],
+    gains: NDArray[np.float64],
+    past: NDArray[np.float32],
+    head: int,
+    out: NDArray[np.float32],
+    column: int,
+) -> int:
+    """What the limiter did to a sum, done to its parts. Realtime-safe: yes"""
+    for i in range(sounds.shape[1]):
+        heard = (head - WINDOW + 1 - TAPS // 2) & _MASK
+        for part in range(sounds.shape[0]):
+            for channel in range(2):
+                past[part, head & _MASK, channel] = sounds[part, i, channel]
+                value = np.float32(gains[i] * past[part, heard, channel])
+                out[i, column + 2 * part + channel] = value
+        head += 1
+    return head
+
+
+class Parts:
+    """The parts of a sum that is limited: with its gain they still add up to it."""
+
+    def __init__(self, count: int) -> None:
+        """So many stereo parts, silent up to now."""
+        self._past = np.zeros((count, _RING, 2), np.float32)
+        self._head = _RING
+
+    def follow(
+        self, sounds: NDArray[np.float32], gains: NDArray[np.float64],
+        out: NDArray[np.float32], column: int,
+    ) -> None:  # fmt: skip
+        """Write the parts, DELAY samples late and times `gains`, into `out` from `column` on.
+
+        `sounds` has the shape (parts, samples, 2), `gains` is what `Limiter.limit` gave for these
+        samples. Realtime-safe: yes
+        """
+        self._head = _follow(sounds, gains, self._past, self._head, out, column)
 
 
 def points_between() -> NDArray[np.float64]:

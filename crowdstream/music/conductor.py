@@ -167,6 +167,12 @@ class Conductor:
         return self._desk.next
 
     @property
+    def next_shift(self) -> int:
+        """Semitones that it will be heard higher than it is."""
+        choice = self._desk.choice
+        return choice.shift if choice is not None and choice.track is self._desk.next else 0
+
+    @property
     def leave_bar(self) -> int | None:
         """Bar of the timeline at which the next track will begin to be heard."""
         return self._desk.leave_bar

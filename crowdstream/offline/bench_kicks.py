@@ -134,11 +134,11 @@ class _Ear:
 
     def render(
         self, begin: float, end: float, most_db: float, out: NDArray[np.float32],
-        ahead: NDArray[np.float64] | None = None,
+        ahead: NDArray[np.float64] | None = None, apart: NDArray[np.float32] | None = None,
     ) -> None:  # fmt: skip
         """As the deck does, and listen."""
         alone = np.zeros_like(out)
-        self._render(begin, end, most_db, alone, ahead)
+        self._render(begin, end, most_db, alone, ahead, apart)
         out += alone
         self.sound[:-QUANTUM] = self.sound[QUANTUM:]
         self.sound[-QUANTUM:] = alone[:, 0]

@@ -70,7 +70,11 @@ def _speed(line: dict[str, Any]) -> float | None:
     assert isinstance(speed, int | float) and isinstance(sure, int | float)
     # An empty floor and eyes that see nothing are no little movement.
     unseen = line.get("people") == 0 or not line.get("eyes")
-    if unseen or sure < SURE or line.get("state") not in (None, "ok", "alone", "hold", "silent"):
+    if (
+        unseen
+        or sure < SURE
+        or line.get("state") not in (None, "ok", "alone", "hold", "silent", "armed")
+    ):
         return None
     return float(speed) if math.isfinite(speed) else None
 

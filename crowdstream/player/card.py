@@ -36,6 +36,8 @@ class Said:
     """Seconds from callback to ear."""
 
     why: str
+    lacks: str = ""
+    """Which of the wanted channels the card does not have, or empty."""
 
 
 class Card:
@@ -101,7 +103,7 @@ def _look(settings: OutputSettings, ring: SoundRing) -> Output | None:
         except DeviceError as error:
             tell(asdict(Said("", 0.0, str(error))))
         else:
-            tell(asdict(Said(output.name, output.latency, "")))
+            tell(asdict(Said(output.name, output.latency, "", output.lacks)))
             return output
         first = False
         if ended_within(LOOK_SECONDS):

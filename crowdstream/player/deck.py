@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
-from numba import njit
 
 from crowdstream.dsp import fades
 from crowdstream.dsp.echo import Echo
@@ -21,6 +20,7 @@ from crowdstream.dsp.eq import FLAT, Tone
 from crowdstream.music.bleed import FAST, kept_together
 from crowdstream.music.timeline import QUANTUM
 from crowdstream.player import stretch
+from crowdstream.player.apart import Apart, scale, sum_stems
 from crowdstream.player.source import CHANNELS, STEM_COUNT, TAPS, read, sinc_table
 from crowdstream.player.stretch import AHEAD_QUANTA, JUMP_SECONDS, NO_JUMP, Stretcher
 
@@ -46,41 +46,12 @@ _LOST_SECONDS: Final = 0.05
 """A track that is heard so far from its place is begun anew there."""
 
 
-@njit(
-    "void(float32[:,::1], int64, float64[::1], float64[::1], float32[:,::1])",
-    cache=True,
-    nogil=True,
-)
-def _sum(
-    stems: NDArray[np.float32],
-    column: int,
-    before: NDArray[np.float64],
-    after: NDArray[np.float64],
-    out: NDArray[np.float32],
-) -> None:
-    """The stems as one sound, from `column` on. Realtime-safe: yes
-
-    The gain of each goes in a straight line from `before` to `after`.
-    """
-    samples = out.shape[0]
-    for i in range(samples):
-        out[i, 0] = out[i, 1] = np.float32(0.0)
-    for stem in range(STEM_COUNT):
-        if before[stem] == 0.0 and after[stem] == 0.0:
-            continue
-        step = (after[stem] - before[stem]) / samples
-        for i in range(samples):
-            gain = np.float32(before[stem] + step * (i + 1))
-            out[i, 0] += gain * stems[2 * stem, column + i]
-            out[i, 1] += gain * stems[2 * stem + 1, column + i]
-
-
 class Deck:
     """Plays one track at a time."""
 
     def __init__(
         self, rate: int, target_lufs: float, *, engine: Engine = "rubberband",
-        ceiling_db: float = -1.0,
+        ceiling_db: float = -1.0, apart: bool = False,
     ) -> None:  # fmt: skip
         """Empty. All memory for playing is taken here.
 
@@ -89,6 +60,7 @@ class Deck:
             target_lufs: the loudness that every track is brought to.
             engine: how the tempo is changed; without Rubber Band always `varispeed`.
             ceiling_db: no track is raised above this true peak, where its own is known.
+            apart: the stems can be had each on its own as well.
         """
         self.track: Track | None = None
         self.stems: NDArray[np.int16] | None = None
@@ -146,6 +118,7 @@ class Deck:
         self._places = np.zeros(AHEAD_QUANTA + 1)
         self._tone = Tone(rate)
         self._echo = Echo(rate)
+        self._apart = Apart(rate) if apart else None
         self._sound = np.zeros((QUANTUM, 2), np.float32)
         self._rows = np.zeros((CHANNELS, QUANTUM), np.float32)
         self._audible = np.zeros(STEM_COUNT, np.bool_)
@@ -181,6 +154,8 @@ class Deck:
             self.knobs[knob] = fades.constant_fades(1, rest)[0]
             self._knobs_before[knob] = self._knobs_after[knob] = rest
         self._tone.reset()
+        if self._apart is not None:
+            self._apart.reset()
         self.stops_at = self._jump_at = -fades.NEVER
         self._step = 2.0 ** (shift / 12.0)
         self._bleeds = track.separation == FAST
@@ -231,18 +206,21 @@ class Deck:
 
     def render(
         self, begin: float, end: float, most_db: float, out: NDArray[np.float32],
-        ahead: NDArray[np.float64] | None = None,
+        ahead: NDArray[np.float64] | None = None, apart: NDArray[np.float32] | None = None,
     ) -> None:  # fmt: skip
         """Add the quantum between two beats of the timeline to `out`, shape (QUANTUM, 2).
 
         Levels move by at most `most_db`. `ahead` are the beats at the ends of the AHEAD_QUANTA - 1
-        quanta after this one; without it the tempo is taken to stay as it is.
+        quanta after this one; without it the tempo is taken to stay as it is. A deck that was made
+        for it adds its stems to `apart` too, shape (4, QUANTUM, 2).
         Realtime-safe: yes, as far as `Stretcher.play` is
         """
         stems = self.stems
         per_beat = QUANTUM / (end - begin)
         if stems is None:
             if self._echo.rings:
+                if self._apart is not None and apart is not None:
+                    self._apart.ring_on(per_beat, apart)
                 self._sound.fill(0.0)
                 self._echo.repeat(self._sound, 0.0, 0.0, per_beat, out)
             return
@@ -252,10 +230,15 @@ class Deck:
             if self._stretcher is None
             else self._stretched(self._stretcher, stems, begin, end, ahead)
         )
-        _sum(rows, column, self._before, self._after, self._sound)
+        if self._apart is not None and apart is not None:
+            self._apart.render(
+                rows, column, self._before, self._after, self._knobs_before, self._knobs_after,
+                GAIN, ECHO, per_beat, apart,
+            )  # fmt: skip
+        sum_stems(rows, column, self._before, self._after, self._sound)
         self._tone.shape(self._sound, self._knobs_before, self._knobs_after)
         if self._knobs_before[GAIN] != 1.0 or self._knobs_after[GAIN] != 1.0:
-            _scale(self._sound, self._knobs_before[GAIN], self._knobs_after[GAIN])
+            scale(self._sound, self._knobs_before[GAIN], self._knobs_after[GAIN])
         np.add(out, self._sound, out=out)
         self._echo.repeat(
             self._sound, float(self._knobs_before[ECHO]), float(self._knobs_after[ECHO]),
@@ -346,13 +329,3 @@ def _move(
     row[fades.FROM] = fades.fade(max(start, now), *row)
     row[fades.START], row[fades.END] = max(start, now), max(end, now)
     row[fades.TO], row[fades.LAW] = to, law
-
-
-@njit("void(float32[:,::1], float64, float64)", cache=True, nogil=True)
-def _scale(sound: NDArray[np.float32], before: float, after: float) -> None:
-    """Times a factor that goes in a straight line. Realtime-safe: yes"""
-    step = (after - before) / sound.shape[0]
-    for i in range(sound.shape[0]):
-        gain = np.float32(before + step * (i + 1))
-        sound[i, 0] *= gain
-        sound[i, 1] *= gain

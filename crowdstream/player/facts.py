@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
+from crowdstream.music.timeline import BEATS_PER_BAR
 from crowdstream.packets import DeckState, Mix, Playing, ShowEvent
+
+if TYPE_CHECKING:
+    from crowdstream.player.deck import Deck
 
 
 def mix_of(facts: dict[str, Any]) -> Mix:
@@ -29,10 +33,26 @@ def playing_of(facts: dict[str, Any]) -> Playing:
     Raises:
         TypeError, KeyError: the message is none of ours.
     """
-    facts = {key: value for key, value in facts.items() if key != "why_silent"}
+    facts = {key: value for key, value in facts.items() if key not in ("why_silent", "lacks")}
     facts["gains"] = tuple(facts["gains"])
     facts["decks"] = tuple(
         DeckState(**{**deck, "gains": tuple(deck["gains"])}) for deck in facts["decks"]
     )
     facts["events"] = tuple(ShowEvent(**event) for event in facts["events"])
     return Playing(**facts)
+
+
+NO_DECK: Final = DeckState(track="", track_id="", beat=0.0, section="", gains=(0.0, 0.0, 0.0, 0.0))
+"""Nothing plays."""
+
+
+def state_of(deck: Deck, beat: float) -> DeckState | None:
+    """What a deck plays; None when it is empty."""
+    track, at, gains = deck.track, beat + deck.offset, deck.gains
+    if track is None:
+        return None
+    return DeckState(
+        track=track.title, track_id=track.id, beat=at,
+        section=track.section_at(at / BEATS_PER_BAR).name,
+        gains=(float(gains[0]), float(gains[1]), float(gains[2]), float(gains[3])),
+    )  # fmt: skip

@@ -1,9 +1,10 @@
 """The mixer: renders the music, a quantum of 256 samples at a time, from the newest wish.
 
 The same object plays live and into a file, so what is tested offline is what is heard. All sound
-goes two decks -> sum -> fade of everything -> limiter; the limiter's delay is part of the
-timeline, so a beat is heard exactly where the timeline says. What the stretchers must know ahead
-is asked of the timeline too.
+goes two decks -> sum -> fade of everything -> limiter, and beside it, where that is asked for, to a
+cue and as single stems (`player/pairs.py`); the limiter's delay is part of the timeline, so a beat
+is heard exactly where the timeline says. What the stretchers must know ahead is asked of the
+timeline too.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ from crowdstream.dsp.loudness import ShortTerm
 from crowdstream.music.conductor import PHRASE, Conductor, Heard, Rules
 from crowdstream.music.orders import Fade, Jump, Order, Start, Stop, Sweep
 from crowdstream.music.timeline import BEATS_PER_BAR, QUANTUM, Timeline
-from crowdstream.packets import DeckState, Mix, Playing, ShowEvent
+from crowdstream.packets import Mix, Playing, ShowEvent
+from crowdstream.player.cue import CueDeck, to_cue
 from crowdstream.player.deck import KNOBS, Deck
+from crowdstream.player.facts import NO_DECK, state_of
 from crowdstream.player.kicks import nudge_beats
+from crowdstream.player.pairs import HOUSE, Beside, Pairs
 from crowdstream.player.peaks import true_peak_of
 from crowdstream.player.ride import RAMP_BEATS, Ride
 from crowdstream.player.stretch import AHEAD_QUANTA
@@ -45,7 +49,7 @@ Load = Callable[["Track"], "NDArray[np.int16] | None"]
 
 
 class Mixer:
-    """Two decks, the conductor over them, and one stereo sum."""
+    """Two decks, the conductor over them, and one stereo sum; other pairs beside it if wanted."""
 
     def __init__(
         self,
@@ -57,6 +61,8 @@ class Mixer:
         rules: Rules = Rules(),  # noqa: B008  frozen
         start: float = 0.0,
         history: Sequence[Heard] = (),
+        pairs: Pairs = HOUSE,
+        armed: bool = False,
     ) -> None:
         """Ready to render; nothing is loaded yet.
 
@@ -69,6 +75,8 @@ class Mixer:
             rules: how the music may be moved.
             start: seconds on the clock of the packets at sample 0, for the events.
             history: what was heard tonight before, the oldest first.
+            pairs: what a quantum holds.
+            armed: everything is ready and silent until `begin`.
 
         Raises:
             ConfigError: no tracks.
@@ -83,9 +91,12 @@ class Mixer:
         self._load = load
         self._start = start
         first, second = (
-            Deck(rate, rules.loudness_lufs, engine=rules.stretch, ceiling_db=rules.ceiling_db)
+            Deck(
+                rate, rules.loudness_lufs, engine=rules.stretch, ceiling_db=rules.ceiling_db,
+                apart=pairs.stems,
+            )
             for _ in range(2)
-        )
+        )  # fmt: skip
         self._decks = (first, second)
         self._ahead = np.zeros(AHEAD_QUANTA - 1)
         self._standby: tuple[Track, NDArray[np.int16]] | None = None
@@ -103,10 +114,17 @@ class Mixer:
         self._meter = ShortTerm(rate)
         self._peak = 0.0
         self._limited = 1.0
-        self._master = 0.0
-        self._master_to = 1.0
+        self._master = self._master_to = 0.0
         self._master_step = 1.0
-        self.fade_to(1.0, rules.fade_in_seconds)
+        cue = CueDeck(rate, rules) if pairs.cue else None
+        self._beside = None if pairs.only_house else Beside(pairs, cue)
+        self._armed = armed
+        self._told = False
+        self._rises_at = math.inf
+        """Beat at which the fade-in of an armed start begins."""
+
+        if not armed:
+            self.fade_to(1.0, rules.fade_in_seconds)
 
     # ---- wishes and controls -----------------------------------------------------------------
 
@@ -124,6 +142,16 @@ class Mixer:
         quanta = seconds * self.rate / QUANTUM
         self._master_step = abs(gain - self._master) / quanta if quanta >= 1.0 else 1.0
 
+    def begin(self) -> None:
+        """Armed: the music begins on the next one, with the fade-in. Any thread may call it."""
+        self._told = True
+
+    def end(self, seconds: float) -> None:
+        """Everything fades out, the cue as well."""
+        self.fade_to(0.0, seconds)
+        if self._beside is not None and self._beside.cue is not None:
+            self._beside.cue.close()
+
     def prefetch(self) -> Track | None:
         """What should be loaded next; None while that is open or it is here already."""
         track, standby = self.conductor.next, self._standby
@@ -137,29 +165,44 @@ class Mixer:
     # ---- sound -------------------------------------------------------------------------------
 
     def render(self, out: NDArray[np.float32]) -> None:
-        """The next quantum, shape (QUANTUM, 2), into `out`.
+        """The next quantum into `out`, shape (QUANTUM, 2), or as wide as all pairs together.
 
         Realtime-safe: yes, when `load` is; once a bar it plans in plain Python.
         """
-        timeline = self.timeline
+        timeline, beside = self.timeline, self._beside
         self._hear()
         begin = timeline.beat
         if begin >= self._next_bar * BEATS_PER_BAR - 1.0:
             self._conduct(self._next_bar, begin)
             self._next_bar += 1
+        if begin >= self._rises_at:
+            self._rises_at = math.inf
+            self.fade_to(1.0, self._rules.fade_in_seconds)
         timeline.advance()
         end = timeline.beat
         most_db = self._rules.slew_db_per_beat * (end - begin)
         self._sum.fill(0.0)
+        house, stems = out, None
+        if beside is not None:
+            house, stems = beside.house, beside.stems
+            if stems is not None:
+                stems.fill(0.0)
         timeline.look_ahead(self._ahead)
         for deck in self._decks:
-            deck.render(begin, end, most_db, self._sum, self._ahead)
-        self._ride_along(begin, end)
-        self._fade_everything()
-        self._limiter.limit(self._sum, out)
+            deck.render(begin, end, most_db, self._sum, self._ahead, stems)
+        self._ride_along(begin, end, stems)
+        self._fade_everything(stems)
+        if beside is None:
+            self._limiter.limit(self._sum, house)
+        else:
+            self._limiter.limit(self._sum, house, beside.gains)
+            beside.write(out)
+            if beside.cue is not None:
+                coming = to_cue(self.conductor, self._decks, self._standby)
+                beside.cue.render(coming, begin, end, self._ahead, out, beside.cue_column)
         self._limited = min(self._limited, self._limiter.lowest)
-        self._meter.measure(out)
-        self._peak = max(self._peak, float(out.max()), -float(out.min()))
+        self._meter.measure(house)
+        self._peak = max(self._peak, float(house.max()), -float(house.min()))
         self.position += QUANTUM
         while self._said and self._said[0][0] <= end:
             self._stamp(*self._said.popleft())
@@ -207,7 +250,11 @@ class Mixer:
             if stems is not None:
                 self._standby = (wanted, stems)
         ready = self._standby is not None and self._standby[0] is wanted
+        if self._armed and not self._told:
+            ready = False
         plan = conductor.plan(bar, bpm=self.timeline.bpm_at_bar_end, ready=ready)
+        if self._armed and conductor.voice is not None:
+            self._armed, self._rises_at = False, float(bar * BEATS_PER_BAR)
         self._set_levels()
         self.timeline.steer(plan.bpm, at_once=plan.at_once)
         for order in plan.orders:
@@ -248,29 +295,31 @@ class Mixer:
             return stems
         return next(d.stems for d in self._decks if d.track is track and d.stems is not None)
 
-    def _ride_along(self, begin: float, end: float) -> None:
+    def _ride_along(self, begin: float, end: float, stems: NDArray[np.float32] | None) -> None:
         """The factor of the next bar is reached at its line, within half a beat."""
         to, before = self._ride_to, self._riding
-        line = self._next_bar * BEATS_PER_BAR - BEATS_PER_BAR
-        left = line - begin
+        left = (self._next_bar - 1) * BEATS_PER_BAR - begin
         if before != to and left < RAMP_BEATS:
             step = end - begin
             self._riding = to if left <= step else before + (to - before) * step / left
-        if before == self._riding == 1.0:
-            return
-        np.multiply(self._steps, self._riding - before, out=self._ramp)
-        np.add(self._ramp, before, out=self._ramp)
-        np.multiply(self._sum, self._ramp, out=self._sum)
+        if not before == self._riding == 1.0:
+            self._scale_all(before, self._riding, stems)
 
-    def _fade_everything(self) -> None:
+    def _fade_everything(self, stems: NDArray[np.float32] | None) -> None:
         before, to = self._master, self._master_to
         if before == to == 1.0:
             return
         step = self._master_step
         self._master = min(to, before + step) if to > before else max(to, before - step)
-        np.multiply(self._steps, self._master - before, out=self._ramp)
+        self._scale_all(before, self._master, stems)
+
+    def _scale_all(self, before: float, after: float, stems: NDArray[np.float32] | None) -> None:
+        """The sum, and its parts, times a factor that goes in a straight line."""
+        np.multiply(self._steps, after - before, out=self._ramp)
         np.add(self._ramp, before, out=self._ramp)
         np.multiply(self._sum, self._ramp, out=self._sum)
+        if stems is not None:
+            np.multiply(stems, self._ramp, out=stems)
 
     # ---- what is heard -----------------------------------------------------------------------
 
@@ -284,10 +333,10 @@ class Mixer:
         bar = math.floor(beat / BEATS_PER_BAR)
         # The louder deck first.
         decks = sorted(
-            (state for deck in self._decks if (state := _state_of(deck, beat)) is not None),
+            (state for deck in self._decks if (state := state_of(deck, beat)) is not None),
             key=lambda state: -sum(gain * gain for gain in state.gains),
         )
-        louder = decks[0] if decks else _NOTHING
+        louder = decks[0] if decks else NO_DECK
         coming, bars_to_next = conductor.coming(bar)
         peak, self._peak = self._peak, 0.0
         limited, self._limited = self._limited, 1.0
@@ -299,8 +348,8 @@ class Mixer:
             track=louder.track, next=coming.title if coming is not None else None,
             bars_to_next=bars_to_next, bars_to_drop=conductor.bars_to_drop(bar),
             decks=tuple(decks), gains=louder.gains, lufs=self._meter.lufs, peak=peak,
-            state=conductor.state, limiter_db=min(20.0 * math.log10(limited), 0.0),
-            stretch=self._decks[0].engine,
+            state="armed" if self._armed else conductor.state,
+            limiter_db=min(20.0 * math.log10(limited), 0.0), stretch=self._decks[0].engine,
         )  # fmt: skip
 
     def heard(self) -> list[tuple[int, str, float]]:
@@ -313,6 +362,14 @@ class Mixer:
             for number, deck in enumerate(self._decks)
             if deck.track is not None and deck.gains.any()
         ]
+
+    def sounding(self) -> list[tuple[str, float]]:
+        """Of each deck that sounds, the cue's too: its track's id, beat of the track minus beat."""
+        found = [(name, offset) for _, name, offset in self.heard()]
+        cue = self._beside.cue if self._beside is not None else None
+        if cue is not None and (track := cue.track) is not None:
+            found.append((track.id, cue.offset))
+        return found
 
     def events(self) -> tuple[ShowEvent, ...]:
         """Decisions that came true since the last call, in order; each is given once."""
@@ -329,18 +386,3 @@ class Mixer:
                 facts={**facts, "sample": round(sample, 3), "beat": beat},
             )
         )  # fmt: skip
-
-
-_NOTHING: Final = DeckState(track="", track_id="", beat=0.0, section="", gains=(0.0, 0.0, 0.0, 0.0))
-
-
-def _state_of(deck: Deck, beat: float) -> DeckState | None:
-    """What a deck plays; None when it is empty."""
-    track, at, gains = deck.track, beat + deck.offset, deck.gains
-    if track is None:
-        return None
-    return DeckState(
-        track=track.title, track_id=track.id, beat=at,
-        section=track.section_at(at / BEATS_PER_BAR).name,
-        gains=(float(gains[0]), float(gains[1]), float(gains[2]), float(gains[3])),
-    )  # fmt: skip

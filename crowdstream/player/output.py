@@ -37,11 +37,13 @@ class OutputSettings:
     host_api: str
     """Part of the host API's name, or empty for any."""
 
-    channels: tuple[int, int]
-    """Left and right, counted from 1."""
+    channels: tuple[int, ...]
+    """Where each column of the ring goes, left and right of each pair, counted from 1."""
 
     rate: int
     block_samples: int
+    needed: int = 0
+    """Channels without which the card is of no use; 0: all. The others are left out."""
 
 
 class Output:
@@ -59,7 +61,11 @@ class Output:
         sd = load_portaudio()
         index, facts = find_device(sd, settings)
         self.name = str(facts["name"])
-        width = max(settings.channels)
+        wanted = max(settings.channels)
+        width = min(wanted, int(facts["max_output_channels"]))
+        self.lacks = f"it has {width} channels, not {wanted}" if width < wanted else ""
+        """What is left out for want of channels, or empty."""
+
         ring.route(settings.channels, width)
         common: dict[str, Any] = {
             "samplerate": settings.rate, "blocksize": settings.block_samples, "device": index,
@@ -98,12 +104,12 @@ class BlockCutter:
 
     def __init__(
         self, render: Callable[[NDArray[np.float32]], None], quantum: int,
-        channels: tuple[int, int] = (1, 2),
+        channels: tuple[int, ...] = (1, 2),
     ) -> None:  # fmt: skip
-        """`render` fills a quantum, shape (quantum, 2); `channels` are counted from 1."""
+        """`render` fills a quantum of as many columns as `channels`, which are counted from 1."""
         self._render = render
-        self._quantum = np.zeros((quantum, 2), np.float32)
-        self._left, self._right = channels[0] - 1, channels[1] - 1
+        self._quantum = np.zeros((quantum, len(channels)), np.float32)
+        self._channels = tuple(channel - 1 for channel in channels)
         self._rest = 0
         self.samples = 0
         """Handed out so far."""
@@ -118,8 +124,10 @@ class BlockCutter:
                 self._rest = len(self._quantum)
             count = min(wanted - done, self._rest)
             begin = len(self._quantum) - self._rest
-            out[done : done + count, self._left] = self._quantum[begin : begin + count, 0]
-            out[done : done + count, self._right] = self._quantum[begin : begin + count, 1]
+            for column, channel in enumerate(self._channels):
+                if channel >= out.shape[1]:
+                    continue  # the card has no such channel
+                out[done : done + count, channel] = self._quantum[begin : begin + count, column]
             self._rest -= count
             done += count
         self.samples += wanted
@@ -181,7 +189,7 @@ def find_device(sd: Any, settings: OutputSettings) -> tuple[int, dict[str, Any]]
             names = ", ".join(sorted({str(facts["name"]) for _, facts in outputs}))
             raise DeviceError(f"no audio output is called {settings.device}; there are: {names}")
         chosen = (exact or close)[0]
-    width = max(settings.channels)
+    width = settings.needed or max(settings.channels)
     if chosen[1]["max_output_channels"] < width:
         raise DeviceError(
             f"{chosen[1]['name']}: has {chosen[1]['max_output_channels']} channels, not {width}"

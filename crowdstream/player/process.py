@@ -41,6 +41,7 @@ from crowdstream.player.history import Remembered
 from crowdstream.player.loader import Loader
 from crowdstream.player.mixer import QUANTUM, Mixer, Rules
 from crowdstream.player.output import BlockCutter, Output, OutputSettings
+from crowdstream.player.pairs import Pairs
 from crowdstream.player.ring import SoundRing
 
 if TYPE_CHECKING:
@@ -126,14 +127,16 @@ class _Player:
         given: Mapping[str, Any] = child.arguments
         self._settings = OutputSettings(
             device=str(given["device"]), host_api=str(given["host_api"]),
-            channels=(int(given["channels"][0]), int(given["channels"][1])),
+            channels=tuple(int(channel) for channel in given["channels"]),
             rate=int(given["rate"]), block_samples=int(given["block_samples"]),
+            needed=int(given["needed"]),
         )  # fmt: skip
         self._rate = self._settings.rate
         self._clocked = bool(given["clocked"])
         self._trim = np.float32(10.0 ** (float(given["trim_db"]) / 20.0))
         self._tracks = _patiently(child, lambda: _tracks(given["library"], Path(given["cache"])))
         self._rules = Rules(**dict(given["rules"]))
+        self._pairs = Pairs(**dict(given["pairs"]))
         self._loader = Loader(
             self._rate, Path(given["cache"]) / "decoded", int(float(given["cache_gb"]) * 1e9)
         )
@@ -149,12 +152,14 @@ class _Player:
         self._mixer = Mixer(
             self._tracks, self._loader, rate=self._rate, seed=int(given["seed"]),
             rules=self._rules, history=self._memory.tonight if self._memory is not None else (),
+            pairs=self._pairs, armed=bool(given["armed"]),
         )  # fmt: skip
         self._loader.sounding = self._sounding
         self._wishes: deque[tuple[int, Mix]] = deque(maxlen=16)
         """From the control thread to the thread that renders."""
 
-        self._ring = SoundRing.make(int(float(given["ring_seconds"]) * self._rate), QUANTUM)
+        samples = int(float(given["ring_seconds"]) * self._rate)
+        self._ring = SoundRing.make(samples, QUANTUM, self._pairs.count)
         self._clock = HeardClock(self._rate, time.monotonic())
         self._output = ""
         """Name of the open card, or empty. Set by the device thread only."""
@@ -164,6 +169,9 @@ class _Player:
 
         self._calls_seen = 0
         self._why_silent = ""
+        self._lacks = ""
+        """What of the cue or the house is left out, because the card has no channels for it."""
+
         self._looked = threading.Event()
         self._fading = False
         self._ending = threading.Event()
@@ -194,6 +202,7 @@ class _Player:
             {
                 "output": self._output or None,
                 "why": self._why_silent,
+                "lacks": self._lacks,
                 "rate": self._rate,
             }
         )
@@ -206,6 +215,8 @@ class _Player:
             message = self._child.receive(max(0.0, tell_at - time.monotonic()))
             if message is not None and "mix" in message.header:
                 self._take(message.header["mix"])
+            elif message is not None and "begin" in message.header:
+                self._mixer.begin()
             now = time.monotonic()
             if now < tell_at:
                 continue
@@ -238,8 +249,10 @@ class _Player:
         while first is not None and time.monotonic() < until:
             stems = self._loader(first)
             if stems is not None:
-                unheard = Mixer([first], self._loader, rate=self._rate, rules=self._rules)
-                quantum = np.zeros((QUANTUM, 2), np.float32)
+                unheard = Mixer(
+                    [first], self._loader, rate=self._rate, rules=self._rules, pairs=self._pairs
+                )
+                quantum = np.zeros((QUANTUM, 2 * self._pairs.count), np.float32)
                 for _ in range(20):
                     unheard.render(quantum)
                 unheard.playing()
@@ -271,7 +284,7 @@ class _Player:
         beat, tracks = self._mixer.timeline.beat, {track.id: track for track in self._tracks}
         return [
             (name, tracks[name].first_beat_seconds + (beat + offset) * 60.0 / tracks[name].bpm)
-            for _, name, offset in self._mixer.heard()
+            for name, offset in self._mixer.sounding()
         ]
 
     def _take(self, facts: Any) -> None:
@@ -287,6 +300,7 @@ class _Player:
             "captured_at": clock.when_heard(playing.sample),
             "underruns": self._ring.underruns,
             "why_silent": self._why_silent,
+            "lacks": self._lacks,
         }
         if not self._output:
             facts["state"] = "silent"
@@ -344,7 +358,7 @@ class _Player:
             mixer.take(mix, sample=sample)
         if self._fading:
             self._fading = False
-            mixer.fade_to(0.0, FADE_OUT_SECONDS)
+            mixer.end(FADE_OUT_SECONDS)
         mixer.render(out)
         np.multiply(out, self._trim, out=out)
 
@@ -395,7 +409,7 @@ class _Player:
             if said is not None:
                 answered_at = self._asked_at = now
                 if said.output:
-                    self._card_is_open(said.output, said.latency)
+                    self._card_is_open(said.output, said.latency, said.lacks)
                 else:
                     self._say_silent(said.why)
                 self._looked.set()
@@ -405,9 +419,9 @@ class _Player:
                 return "the sound card does not answer"
         return ""
 
-    def _card_is_open(self, name: str, latency: float) -> None:
+    def _card_is_open(self, name: str, latency: float, lacks: str) -> None:
         self._clock.latency = latency
-        self._output, self._why_silent = name, ""
+        self._output, self._why_silent, self._lacks = name, "", lacks
         print(f"sound goes to {name}, {self._rate} Hz", flush=True)
 
     def _feed_unclocked(self) -> None:
@@ -418,7 +432,7 @@ class _Player:
             self._say_silent(str(error))
             self._looked.set()
         else:
-            self._card_is_open(output.name, output.latency)
+            self._card_is_open(output.name, output.latency, output.lacks)
             self._looked.set()
             self._ending.wait()
             output.close()

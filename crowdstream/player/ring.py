@@ -7,12 +7,16 @@ can make it late.
 Counters and sound lie in one piece of memory without a name, whose descriptor is all that the
 other process is given. Each counter is written by one side and only grows; a quantum is whole
 before the counter says so.
+
+A ring is as wide as what the card is given: one stereo pair as a rule, six at most. Each column
+goes to a channel of the card of its own.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
@@ -23,9 +27,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Places of the numbers before the sound.
-_CAPACITY, _WIDTH, _LEFT, _RIGHT, _OPEN = range(5)
+_CAPACITY, _WIDTH, _PAIRS, _OPEN = range(4)
 _WRITTEN, _READ, _MISSING, _UNDERRUNS, _CALLS, _LATE = 8, 16, 17, 18, 19, 20
-_HEAD: Final = 24
+_ROUTE: Final = 24
+"""From here on the card's channel of each column, from 0; -1 where the card has none for it."""
+
+MOST_PAIRS: Final = 6
+"""The house, a cue, and four stems."""
+
+_HEAD: Final = 40
 """The writer's number and the reader's lie in different lines of the processor's cache."""
 
 _OUTPUT_UNDERFLOW: Final = 4
@@ -50,8 +60,11 @@ def _fence(typing: Any) -> Any:  # noqa: ARG001  numba hands it over by name
 def _take(memory: NDArray[np.int64], out: NDArray[np.float32]) -> None:
     """Fill a block of the card. Realtime-safe: yes"""
     wanted = out.shape[0]
-    left, right = memory[_LEFT], memory[_RIGHT]
-    if memory[_WIDTH] > 2 or left != 0 or right != 1:
+    columns = 2 * memory[_PAIRS]
+    straight = memory[_WIDTH] == columns
+    for column in range(columns):
+        straight = straight and memory[_ROUTE + column] == column
+    if not straight:
         out[:, :] = np.float32(0.0)
     there = np.int64(0)
     if memory[_OPEN]:
@@ -61,8 +74,9 @@ def _take(memory: NDArray[np.int64], out: NDArray[np.float32]) -> None:
         sound = memory[_HEAD:].view(np.float32)
         place = memory[_READ] % capacity
         for i in range(there):
-            out[i, left] = sound[2 * place]
-            out[i, right] = sound[2 * place + 1]
+            for column in range(columns):
+                if memory[_ROUTE + column] >= 0:
+                    out[i, memory[_ROUTE + column]] = sound[columns * place + column]
             place += 1
             if place == capacity:
                 place = 0
@@ -72,8 +86,9 @@ def _take(memory: NDArray[np.int64], out: NDArray[np.float32]) -> None:
             memory[_MISSING] += wanted - there
             memory[_UNDERRUNS] += 1
     for i in range(there, wanted):
-        out[i, left] = np.float32(0.0)
-        out[i, right] = np.float32(0.0)
+        for column in range(columns):
+            if memory[_ROUTE + column] >= 0:
+                out[i, memory[_ROUTE + column]] = np.float32(0.0)
     memory[_CALLS] += 1
 
 
@@ -88,7 +103,8 @@ def _asked(_sound_in: Any, out: Any, samples: int, _time: Any, flags: int, memor
     head = carray(memory, (_HEAD,))
     if flags & _OUTPUT_UNDERFLOW and head[_OPEN]:
         head[_LATE] += 1
-    _take(carray(memory, (_HEAD + head[_CAPACITY],)), carray(out, (samples, head[_WIDTH])))
+    size = _HEAD + head[_CAPACITY] * head[_PAIRS]
+    _take(carray(memory, (size,)), carray(out, (samples, head[_WIDTH])))
     return 0
 
 
@@ -97,7 +113,7 @@ CALLBACK_ADDRESS: Final = int(_asked.address or 0)
 
 
 class SoundRing:
-    """Stereo samples between the render thread and the card."""
+    """Samples of one or more stereo pairs between the render thread and the card."""
 
     def __init__(self, fd: int, quantum: int) -> None:
         """Map the ring that lies in `fd`; the descriptor stays its owner's."""
@@ -105,20 +121,26 @@ class SoundRing:
         size = os.fstat(fd).st_size
         # One number of 64 bits is one stereo sample.
         self._memory = np.frombuffer(mmap.mmap(fd, size), np.int64)
-        self.capacity = len(self._memory) - _HEAD
+        self.capacity = int(self._memory[_CAPACITY])
+        self._columns = 2 * int(self._memory[_PAIRS])
         self._quantum = quantum
-        sound = self._memory[_HEAD:].view(np.float32).reshape(-1, 2)
+        sound = self._memory[_HEAD:].view(np.float32).reshape(-1, self._columns)
         self._quanta = [sound[i : i + quantum] for i in range(0, self.capacity, quantum)]
 
     @classmethod
-    def make(cls, samples: int, quantum: int) -> Self:
-        """A ring of its own, for `samples` rounded up to whole quanta; closed at first."""
+    def make(cls, samples: int, quantum: int, pairs: int = 1) -> Self:
+        """A ring of its own, for `samples` rounded up to whole quanta; closed at first.
+
+        It holds so many stereo `pairs` side by side, MOST_PAIRS at most.
+        """
+        if not 1 <= pairs <= MOST_PAIRS:
+            raise ValueError(f"a ring holds 1 to {MOST_PAIRS} pairs, not {pairs}")
         capacity = max(2, -(-samples // quantum)) * quantum
         fd = os.memfd_create("crowdstream-sound", os.MFD_CLOEXEC)
-        os.ftruncate(fd, 8 * (_HEAD + capacity))
+        os.ftruncate(fd, 8 * (_HEAD + capacity * pairs))
+        os.pwrite(fd, np.array([capacity, 0, pairs], np.int64).tobytes(), 0)
         ring = cls(fd, quantum)
-        ring._memory[_CAPACITY] = capacity
-        ring.route((1, 2))
+        ring.route(tuple(range(1, 2 * pairs + 1)))
         return ring
 
     @property
@@ -126,18 +148,25 @@ class SoundRing:
         """Of the memory that the callback reads; it lives as long as this ring."""
         return int(self._memory.ctypes.data)
 
-    def route(self, channels: tuple[int, int], width: int = 2) -> None:
-        """Left and right go to these of the card's `width` channels, counted from 1.
+    def route(self, channels: Sequence[int], width: int | None = None) -> None:
+        """Each column goes to one of the card's `width` channels, counted from 1.
 
-        Only while no card reads.
+        Those that the card does not have are left out. Only while no card reads.
         """
-        self._memory[_LEFT], self._memory[_RIGHT] = channels[0] - 1, channels[1] - 1
+        if len(channels) != self._columns:
+            raise ValueError(f"{len(channels)} channels for a ring of {self._columns} columns")
+        width = max(channels) if width is None else width
         self._memory[_WIDTH] = width
+        for column, channel in enumerate(channels):
+            self._memory[_ROUTE + column] = channel - 1 if channel <= width else -1
 
     # ---- the writer ----------------------------------------------------------------------------
 
     def room(self) -> NDArray[np.float32] | None:
-        """Where the next quantum goes, or None while the ring is full. Realtime-safe: yes"""
+        """Where the next quantum goes, shape (quantum, 2 * pairs); None while the ring is full.
+
+        Realtime-safe: yes
+        """
         written = self._memory[_WRITTEN]
         if written - self._memory[_READ] > self.capacity - self._quantum:
             return None

@@ -32,13 +32,16 @@ _SHARED: Final = Path("/dev/shm")  # noqa: S108  where JACK itself leaves what i
 
 
 class JackServer:
-    """`jackd` with the dummy driver: two outputs, paced by the machine's clock."""
+    """`jackd` with the dummy driver: some outputs, paced by the machine's clock."""
 
-    def __init__(self, name: str, *, rate: int = 44100, block_samples: int = 512) -> None:
+    def __init__(
+        self, name: str, *, rate: int = 44100, block_samples: int = 512, channels: int = 2
+    ) -> None:
         """Starts nothing yet; `name` is its own among all servers of this machine."""
         self.name = name
         self.rate = rate
         self.block_samples = block_samples
+        self.channels = channels
         self._process: subprocess.Popen[bytes] | None = None
         self._dirty = False
 
@@ -71,8 +74,8 @@ class JackServer:
     def start(self) -> None:
         """Start it and wait until clients may come."""
         command = [
-            "jackd", "-R", "-P", "70", "-n", self.name, "-d", "dummy", "-C", "0", "-P", "2",
-            "-r", str(self.rate), "-p", str(self.block_samples),
+            "jackd", "-R", "-P", "70", "-n", self.name, "-d", "dummy", "-C", "0",
+            "-P", str(self.channels), "-r", str(self.rate), "-p", str(self.block_samples),
         ]  # fmt: skip
         self._process = subprocess.Popen(
             command, env={**os.environ, **self.environment}, start_new_session=True,
@@ -136,7 +139,10 @@ class Recording:
         self._path = Path(tempfile.mkdtemp(prefix="jack-recording-")) / "sound.npy"
         self._seconds = 0.0
         self._process: subprocess.Popen[bytes] | None = subprocess.Popen(
-            [sys.executable, "-m", "crowdstream.testing.jack", str(seconds), str(self._path)],
+            [
+                sys.executable, "-m", "crowdstream.testing.jack", str(seconds), str(self._path),
+                str(server.channels),
+            ],
             env={**os.environ, **server.environment}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
         )  # fmt: skip
@@ -144,7 +150,7 @@ class Recording:
         self._process.stdout.readline()
 
     def sound(self) -> NDArray[np.float32]:
-        """Ends the recording; shape (samples, 2), from the moment somebody began to play."""
+        """Ends the recording; shape (samples, channels), from the moment somebody began to play."""
         import numpy as np
 
         self._finish()
@@ -176,14 +182,14 @@ class Recording:
         self._process = None
 
 
-def record(seconds: float, path: Path) -> None:
+def record(seconds: float, path: Path, channels: int) -> None:
     """Be the recorder: connect to whoever plays, keep what comes until SIGTERM."""
     import jack
     import numpy as np
 
     client: Any = jack.Client("recorder", no_start_server=True)
-    ins = [client.inports.register("left"), client.inports.register("right")]
-    sound = np.zeros((int(seconds * client.samplerate), 2), np.float32)
+    ins = [client.inports.register(f"in_{channel + 1}") for channel in range(channels)]
+    sound = np.zeros((int(seconds * client.samplerate), channels), np.float32)
     state = {"heard": 0, "connected": False, "end": False}
 
     def hear(samples: int) -> None:
@@ -206,7 +212,7 @@ def record(seconds: float, path: Path) -> None:
                     port for port in client.get_ports(is_audio=True, is_output=True)
                     if not port.name.startswith(("recorder", "system"))
                 ]  # fmt: skip
-                if len(outs) >= 2:
+                if len(outs) >= channels:
                     for out, into in zip(outs, ins, strict=False):
                         client.connect(out, into)
                     state["connected"] = True
@@ -216,4 +222,4 @@ def record(seconds: float, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    record(float(sys.argv[1]), Path(sys.argv[2]))
+    record(float(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))

@@ -173,6 +173,32 @@ def test_check_warns_of_loops_that_no_phrase_fits_into(run: Run) -> None:
     assert "segment_beats" not in run("check").err
 
 
+STEMS = "drums = [1, 2], bass = [3, 4], vocals = [5, 6]"
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ("cue_channels = [2, 3]", "1: the whole: channel 2 is in channels and in cue_channels"),
+        ("cue_channels = [3]", "2: cue_channels.1: is missing and must be given"),
+        ("cue_channels = [3, 3]", "2: cue_channels: two different channels, counted from 1"),
+        (
+            f"stem_channels = {{ {STEMS}, other = [7, 8] }}\nchannels = [1, 2]",
+            "1: the whole: channel 1 is in channels and in stem_channels.drums",
+        ),
+        (f"stem_channels = {{ {STEMS}, keys = [7, 8] }}", "2: stem_channels.keys: no such setting"),
+        (f"stem_channels = {{ {STEMS} }}", "2: stem_channels.other: is missing and must be given"),
+        ('start = "armd"', '2: start: is "armd"; one of: playing, armed; did you mean armed?'),
+    ],
+)
+def test_check_names_channels_that_cannot_be(run: Run, lines: str, said: str) -> None:
+    """Each with its line, and what would be right."""
+    write("config.toml", f"[speakers]\n{lines}\n")
+    code, _, err = run("check", "--config", "config.toml")
+    assert code == 78
+    assert f"speakers, line {said}" in err
+
+
 def test_check_for_scripts(run: Run) -> None:
     write("config.toml", "[healt]")
     code, out, err = run("check", "--json")

@@ -96,6 +96,39 @@ def test_a_player_that_is_killed_is_made_anew(playing: Daemon) -> None:
     assert "READY=1" in playing.notified()
 
 
+def test_an_armed_show_begins_at_sigusr1_and_goes_on_after_a_crash(
+    run: Run, tmp_path: Path, jack: JackServer
+) -> None:
+    """Silent until then; the daemon that comes after kill -9 plays. An orderly end forgets it."""
+    config = tmp_path / "config.toml"
+    config.write_text('[speakers]\nstart = "armed"\nhost_api = "JACK"\n')
+    arguments = ("--config", str(config), "--source", "crowd:n=5")
+
+    def state(daemon: Daemon) -> str:
+        return str((daemon.status().get("playing") or {}).get("state", ""))
+
+    first = run(*arguments, **jack.environment)
+    until("armed", lambda: state(first) == "armed")
+    for child in first.children():
+        child.send_signal(signal.SIGUSR1)  # as a careless `systemctl kill` would
+    first.signal(signal.SIGUSR1)
+    until("playing", lambda: state(first) not in ("", "armed"))
+    assert len(first.log("show_begun")) == 1
+    assert not first.log("stage_restarted")
+    until("the note", (first.folder / "state" / "show_begun").exists)
+    first.signal(signal.SIGKILL)
+    first.ends(3.0)
+    until("no child left", lambda: nobody_left(first), 3.0)
+
+    second = run(*arguments, **jack.environment)
+    until("playing again", lambda: state(second) not in ("", "silent"))
+    assert state(second) != "armed"
+    assert len(second.log("show_goes_on")) == 1
+    second.signal(signal.SIGTERM)
+    assert second.ends(4.0) == 0
+    assert not (second.folder / "state" / "show_begun").exists()
+
+
 # ---- ends ----------------------------------------------------------------------------------------
 
 

@@ -28,6 +28,10 @@ needs_portaudio = pytest.mark.skipif(
 )
 
 BLOCKS = (128, 256, 512, 1000)
+HOUSE: dict[str, Any] = {"channels": [1, 2], "pairs": {}}
+EVERYTHING: dict[str, Any] = {
+    "channels": [*range(1, 13)], "pairs": {"cue": True, "stems": True},
+}  # fmt: skip
 
 ALSA = """\
 </usr/share/alsa/alsa.conf>
@@ -48,21 +52,23 @@ from crowdstream.music.library import load_stems, read_library
 from crowdstream.packets import Mix
 from crowdstream.player.mixer import QUANTUM, Mixer, Rules
 from crowdstream.player.output import BlockCutter, Output, OutputSettings
+from crowdstream.player.pairs import Pairs
 from crowdstream.player.ring import SoundRing
 
-folder, samples = Path(sys.argv[1]), int(sys.argv[2])
+folder, samples, wide = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[4])
+pairs, channels = Pairs(**wide["pairs"]), tuple(wide["channels"])
 tracks = read_library(folder / "library")[0]
 stems = {track.id: load_stems(track, 44100) for track in tracks}
 
 def a_mixer():
-    mixer = Mixer(tracks, lambda track: stems[track.id], rate=44100, rules=Rules(
+    mixer = Mixer(tracks, lambda track: stems[track.id], rate=44100, pairs=pairs, rules=Rules(
         slope_up=1.0, slope_down=1.0, bars_per_track=16, fade_in_seconds=0.5))
     for k in range(1, 12):
         mixer.take(Mix(seq=k, captured_at=0.0, at=0.0, drive=k / 12, confidence=1.0,
                        bpm=112.0 + k, gains=(1.0, 1.0, (k % 2) * 1.0, 0.5)), sample=7001 * k)
     return mixer
 
-offline, quantum = a_mixer(), np.zeros((QUANTUM, 2), np.float32)
+offline, quantum = a_mixer(), np.zeros((QUANTUM, len(channels)), np.float32)
 whole = []
 for _ in range(-(-samples // QUANTUM)):
     offline.render(quantum)
@@ -70,15 +76,15 @@ for _ in range(-(-samples // QUANTUM)):
 np.save(folder / "offline.npy", np.concatenate(whole)[:samples])
 
 for block in json.loads(sys.argv[3]):
-    cutter, enough = BlockCutter(a_mixer().render, QUANTUM), threading.Event()
+    cutter, enough = BlockCutter(a_mixer().render, QUANTUM, channels), threading.Event()
     def fill(out):
         if cutter.samples < samples:
             cutter.fill(out)
         else:
             out.fill(0.0)
             enough.set()
-    settings = OutputSettings(f"to_{block}", "ALSA", (1, 2), 44100, block)
-    output = Output(settings, SoundRing.make(1024, QUANTUM), fill)
+    settings = OutputSettings(f"to_{block}", "ALSA", channels, 44100, block)
+    output = Output(settings, SoundRing.make(1024, QUANTUM, pairs.count), fill)
     assert enough.wait(20)
     output.close()
 """
@@ -88,7 +94,12 @@ for block in json.loads(sys.argv[3]):
 @pytest.mark.slow
 @pytest.mark.timeout(90)
 @needs_portaudio
-def test_what_the_card_gets_is_what_is_rendered_offline_bit_for_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("wide", "blocks"), [(HOUSE, BLOCKS), (EVERYTHING, (256, 1000))], ids=["house", "everything"]
+)
+def test_what_the_card_gets_is_what_is_rendered_offline_bit_for_bit(
+    tmp_path: Path, wide: dict[str, Any], blocks: tuple[int, ...]
+) -> None:
     """Through real PortAudio, with wishes at fixed samples, whatever the block of the device."""
     write_clicks(
         tmp_path / "library",
@@ -98,18 +109,21 @@ def test_what_the_card_gets_is_what_is_rendered_offline_bit_for_bit(tmp_path: Pa
         ],
     )
     config = tmp_path / "asound.conf"
-    config.write_text("".join(ALSA.format(block=block, folder=tmp_path) for block in BLOCKS))
+    config.write_text("".join(ALSA.format(block=block, folder=tmp_path) for block in blocks))
     samples = 5 * 44100
     done = subprocess.run(
-        [sys.executable, "-c", PLAY, str(tmp_path), str(samples), json.dumps(BLOCKS)],
+        [
+            sys.executable, "-c", PLAY, str(tmp_path), str(samples), json.dumps(blocks),
+            json.dumps(wide),
+        ],
         env=_with(ALSA_CONFIG_PATH=str(config)), capture_output=True, text=True, timeout=80,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     offline = np.load(tmp_path / "offline.npy")
     first = int(np.flatnonzero(offline.any(axis=1))[0])
-    for block in BLOCKS:
-        card = np.fromfile(tmp_path / f"{block}.raw", np.float32).reshape(-1, 2)
+    for block in blocks:
+        card = np.fromfile(tmp_path / f"{block}.raw", np.float32).reshape(-1, offline.shape[1])
         # The device begins with a silence of its own.
         begin = int(np.flatnonzero(card.any(axis=1))[0]) - first
         assert np.array_equal(card[begin : begin + samples], offline), f"block {block}"
@@ -175,6 +189,14 @@ def test_a_device_is_found_by_any_part_of_its_name(wanted: OutputSettings, found
     """An exact name counts more; an empty one is the system's default."""
     devices = Devices("HDMI default", "USB Audio: - (hw:1,0)", "default")
     assert find_device(devices, wanted)[1]["name"] == found
+
+
+def test_a_card_may_have_too_few_channels_for_what_can_be_left_out() -> None:
+    """The house plays; a cue has no place."""
+    wanted = OutputSettings("HDMI", "", (1, 2, 3, 4), 44100, 512, needed=2)
+    assert find_device(Devices("HDMI"), wanted)[1]["max_output_channels"] == 2
+    with pytest.raises(DeviceError, match="has 2 channels, not 4"):
+        find_device(Devices("HDMI"), OutputSettings("HDMI", "", (1, 2, 3, 4), 44100, 512))
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,62 @@ def test_left_and_right_go_to_their_channels_and_nothing_elsewhere(
     assert not block[QUANTUM:].any()
 
 
+@pytest.mark.parametrize(
+    ("channels", "width"),
+    [
+        ((1, 2, 3, 4), 4),
+        ((3, 4, 1, 2), 4),
+        ((1, 2, 3, 4, 5, 6, 7, 8), 8),
+        ((9, 10, 1, 2, 3, 4, 5, 6, 7, 8), 12),
+    ],
+)
+def test_a_ring_may_be_as_wide_as_all_pairs_together(channels: tuple[int, ...], width: int) -> None:
+    """Each column goes to its own channel, over the end of the ring as well."""
+    ring = SoundRing.make(4 * QUANTUM, QUANTUM, len(channels) // 2)
+    ring.route(channels, width)
+    ring.open()
+    heard, written = [], []
+    for turn in range(7):
+        room = ring.room()
+        assert room is not None
+        assert room.shape == (QUANTUM, len(channels))
+        room[:] = np.arange(room.size).reshape(room.shape) + 1000 * turn
+        written.append(room.copy())
+        ring.commit()
+        heard += [asked(ring, 7, width), asked(ring, QUANTUM - 7, width)]
+    card = np.concatenate(heard)
+    columns = [channel - 1 for channel in channels]
+    assert np.array_equal(card[:, columns], np.concatenate(written))
+    assert not np.delete(card, columns, axis=1).any()
+    assert (ring.missing, ring.underruns) == (0, 0)
+    assert not asked(ring, 5, width).any()
+    assert SoundRing(ring.fd, QUANTUM).capacity == ring.capacity
+    os.close(ring.fd)
+
+
+def test_what_the_card_has_no_channel_for_is_left_out() -> None:
+    """And the rest is where it should be."""
+    ring = SoundRing.make(4 * QUANTUM, QUANTUM, 2)
+    ring.route((1, 2, 3, 4), 2)
+    ring.open()
+    room = ring.room()
+    assert room is not None
+    room[:] = (1.0, 2.0, 3.0, 4.0)
+    ring.commit()
+    block = asked(ring, 2 * QUANTUM, 2)
+    assert np.array_equal(block[:QUANTUM], np.tile([1.0, 2.0], (QUANTUM, 1)))
+    assert not block[QUANTUM:].any()
+    os.close(ring.fd)
+
+
+def test_a_ring_has_a_width_and_a_channel_for_each_column(ring: SoundRing) -> None:
+    """Anything else is a mistake of ours, said at once."""
+    with pytest.raises(ValueError, match="4 channels for a ring of 2 columns"):
+        ring.route((1, 2, 3, 4))
+    with pytest.raises(ValueError, match="1 to 6 pairs, not 7"):
+        SoundRing.make(QUANTUM, QUANTUM, 7)
+
+
 def test_another_process_sees_the_same_ring(ring: SoundRing) -> None:
     """Mapped a second time by its descriptor, as the process of the card does."""
     other = SoundRing(ring.fd, QUANTUM)

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from pydantic import ValidationError
 
 from crowdstream.channel import Channel, FanOut, MergingInbox, WhenFull
 from crowdstream.clock import SystemClock
+from crowdstream.controls import Controls
 from crowdstream.errors import ConfigError, CrowdstreamError, WorkerError
 from crowdstream.packets import DeckState, Mix, Packet, Playing, ShowEvent
 from crowdstream.player.facts import playing_of
+from crowdstream.player.pairs import Pairs
 from crowdstream.stage import Places
 from crowdstream.testing.music import SHORT_FORM, a_track, write_clicks
 from crowdstream.testing.stages import SilentLog, a_context
@@ -28,6 +30,7 @@ from stages.speakers import Speakers, SpeakersConfig, player_arguments
 pytestmark = pytest.mark.timeout(60)
 
 CLOCK = SystemClock()
+STEM_CHANNELS = {"drums": (1, 2), "bass": (3, 4), "vocals": (5, 6), "other": (7, 8)}
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +44,17 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Player:
     """The stage at work, live."""
 
-    def __init__(self, config: SpeakersConfig, folder: Path) -> None:
+    def __init__(
+        self, config: SpeakersConfig, folder: Path, controls: Controls | None = None
+    ) -> None:
         self.log = SilentLog()
-        self.stage = Speakers(
-            config, a_context("speakers", folder=folder, clock=CLOCK, log=self.log, offline=False)
-        )
+        context = a_context(
+            "speakers", stage_class=Speakers, folder=folder, clock=CLOCK, log=self.log,
+            offline=False,
+        )  # fmt: skip
+        if controls is not None:
+            context = replace(context, controls=controls)
+        self.stage = Speakers(config, context)
         self.wishes: Channel[Packet] = Channel(1, WhenFull.DROP_OLDEST, name="wishes")
         self.heard: Channel[Packet] = Channel(64, WhenFull.DROP_OLDEST, name="heard")
         self._work: asyncio.Task[None] | None = None
@@ -192,7 +201,7 @@ def test_what_the_player_tells_becomes_the_packet_again() -> None:
     )  # fmt: skip
     event = ShowEvent(t=1.0, event="drop", why="energy", facts={"sample": 3.5})
     facts = asdict(playing) | {
-        "gains": list(playing.gains), "events": [asdict(event)], "why_silent": "no card",
+        "gains": list(playing.gains), "events": [asdict(event)], "why_silent": "no card", "lacks": "",
         "decks": [{**asdict(deck), "gains": list(deck.gains)} for deck in playing.decks],
     }  # fmt: skip
     again = playing_of(facts)
@@ -206,13 +215,59 @@ def test_what_the_player_tells_becomes_the_packet_again() -> None:
     [
         {"channels": (1, 1)}, {"channels": (0, 1)}, {"channels": (1, 65)}, {"rate": 22050},
         {"block_samples": 10}, {"ring_seconds": 2.0}, {"trim_db": 3.0}, {"trim_db": float("nan")},
-        {"volume": 11}, {"rules": {"leash": 0.5}},
+        {"volume": 11}, {"rules": {"leash": 0.5}}, {"start": "soon"},
+        {"cue_channels": (3, 3)}, {"cue_channels": (2, 3)}, {"cue_channels": (3,)},
+        {"stem_channels": {"drums": (1, 2)}}, {"channels": (1, 2), "stem_channels": STEM_CHANNELS},
+        {"stem_channels": STEM_CHANNELS | {"bass": (2, 3)}},
+        {"stem_channels": STEM_CHANNELS | {"piano": (9, 10)}},
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any]) -> None:
     """Before anything is started."""
     with pytest.raises((ValidationError, ConfigError)):
         SpeakersConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "channels", "pairs", "needed"),
+    [
+        ({}, [1, 2], (True, False, False), 2),
+        ({"channels": (4, 3)}, [4, 3], (True, False, False), 4),
+        ({"cue_channels": (3, 4)}, [1, 2, 3, 4], (True, True, False), 2),
+        ({"stem_channels": STEM_CHANNELS}, [*range(1, 9)], (False, False, True), 8),
+        (
+            {"stem_channels": STEM_CHANNELS, "channels": (9, 10), "cue_channels": (11, 12)},
+            [9, 10, 11, 12, *range(1, 9)], (True, True, True), 10,
+        ),
+    ],
+)  # fmt: skip
+def test_the_player_is_told_which_pairs_go_where(
+    settings: dict[str, Any], channels: list[int], pairs: tuple[bool, ...], needed: int,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """House, cue, stems, in this order; a card may lack the cue and nothing else."""
+    arguments = player_arguments(SpeakersConfig(**settings), tmp_path)
+    assert arguments["channels"] == channels
+    assert Pairs(**arguments["pairs"]) == Pairs(*pairs)
+    assert Pairs(*pairs).count * 2 == len(channels)
+    assert arguments["needed"] == needed
+
+
+async def test_an_armed_player_begins_when_the_control_is_turned_and_is_not_armed_again(
+    library: Path, tmp_path: Path
+) -> None:
+    """The next player, made anew in mid-show, plays by itself."""
+    config = a_config(library, start="armed", rules={"fade_in_seconds": 0.0})
+    first = Player(config, tmp_path)
+    controls = first.stage.context.controls
+    async with first:
+        waiting = await first.until(lambda p: p.beat > 5.0)
+        assert (waiting.track, waiting.decks) == ("", ())
+        controls.set("speakers.start", 1.0)
+        await first.until(lambda p: p.track)
+    async with Player(config, tmp_path, controls) as second:
+        heard = await second.until(lambda p: p.track)
+        assert heard.beat < 4.0
 
 
 def test_the_player_is_told_of_the_programme(tmp_path: Path) -> None:
