@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from crowdstream.errors import DeviceError
+from crowdstream.music.quantum import QUANTUM
 from crowdstream.player.lines import END_SECONDS, LineProcess, be_spoken_with, ended_within, tell
 from crowdstream.player.output import Output, OutputSettings, load_portaudio, refresh
 from crowdstream.player.ring import SoundRing
@@ -41,11 +42,9 @@ class Said:
 class Card:
     """The player's side: one process, from its start to its end."""
 
-    def __init__(self, settings: OutputSettings, ring: SoundRing) -> None:
-        """Start it. The calling thread must live as long as the process shall."""
-        self._process = LineProcess(
-            "crowdstream.player.card:hold", [str(ring.fd), json.dumps(asdict(settings))], [ring.fd]
-        )
+    def __init__(self, process: LineProcess) -> None:
+        """From now on it is looked after here; `crowdstream.player.early` starts it."""
+        self._process = process
 
     @property
     def pid(self) -> int:
@@ -73,8 +72,6 @@ class Card:
 
 def hold() -> None:
     """Be the process: open the card, or look until it is there; end with stdin."""
-    from crowdstream.player.mixer import QUANTUM
-
     fd, said = be_spoken_with("card")
     settings = json.loads(said)
     ring = SoundRing(int(fd), QUANTUM)

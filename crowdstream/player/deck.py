@@ -98,6 +98,9 @@ class Deck:
         self.nudge = 0.0
         """So many beats further on the track is read, so that its kicks fall on others'."""
 
+        self.shift = 0.0
+        """Semitones that the track is heard higher than it is."""
+
         self.fades = fades.constant_fades(STEM_COUNT)
         self.wanted = np.ones(STEM_COUNT)
         """Level that each stem goes to while it is heard, as a factor above 0."""
@@ -182,7 +185,7 @@ class Deck:
             self._knobs_before[knob] = self._knobs_after[knob] = rest
         self._tone.reset()
         self.stops_at = self._jump_at = -fades.NEVER
-        self._step = 2.0 ** (shift / 12.0)
+        self.shift, self._step = shift, 2.0 ** (shift / 12.0)
         self._bleeds = track.separation == FAST
         self._begins = True
 

@@ -35,12 +35,14 @@ import numpy as np
 from crowdstream.errors import CrowdstreamError, DeviceError, MediaError
 from crowdstream.packets import Mix, ShowEvent
 from crowdstream.player.card import Card
+from crowdstream.player.early import OutputSettings, start_card
 from crowdstream.player.facts import mix_of
 from crowdstream.player.heard import HeardClock
 from crowdstream.player.history import Remembered
+from crowdstream.player.kept import PlaceFile
 from crowdstream.player.loader import Loader
 from crowdstream.player.mixer import QUANTUM, Mixer, Rules
-from crowdstream.player.output import BlockCutter, Output, OutputSettings
+from crowdstream.player.output import BlockCutter, Output
 from crowdstream.player.ring import SoundRing
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
 
     from crowdstream.child import ChildSide
     from crowdstream.music.library import Track
+    from crowdstream.music.place import Place
+    from crowdstream.player.lines import LineProcess
 
 T = TypeVar("T")
 
@@ -74,9 +78,12 @@ LOST_TIME_SECONDS: Final = 5.0
 WAITING_EVENTS: Final = 256
 
 
-def play(child: ChildSide) -> None:
-    """What the child does; `child.arguments` are those of `stages.speakers`."""
-    player = _Player(child)
+def play(child: ChildSide, ring: int, card: LineProcess | None) -> None:
+    """What the child does, once all is loaded; `crowdstream.player.early` has begun it.
+
+    `ring` is the descriptor of a ring, `card` the process that was started to read it.
+    """
+    player = _Player(child, SoundRing(ring, QUANTUM), card)
     try:
         player.run()
     finally:
@@ -86,34 +93,43 @@ def play(child: ChildSide) -> None:
 class _Teller:
     """Sends the newest facts on a thread of its own: a daemon that hangs holds up nobody."""
 
-    def __init__(self, child: ChildSide, memory: Remembered | None, began_1970: float) -> None:
+    def __init__(
+        self, child: ChildSide, memory: Remembered | None, kept: PlaceFile | None,
+        began_1970: float,
+    ) -> None:  # fmt: skip
         self._child = child
         self._memory = memory
+        self._kept = kept
         self._began_1970 = began_1970
         self._newest: dict[str, Any] | None = None
+        self._place: Place | None = None
         self._events: deque[dict[str, Any]] = deque(maxlen=WAITING_EVENTS)
         self._wake = threading.Event()
         threading.Thread(target=self._work, name="teller", daemon=True).start()
 
-    def tell(self, facts: dict[str, Any], events: Sequence[dict[str, Any]]) -> None:
+    def tell(
+        self, facts: dict[str, Any], events: Sequence[dict[str, Any]], place: Place | None
+    ) -> None:
         """Replaces what was not sent yet; events are kept."""
         self._events.extend(events)
-        self._newest = facts
+        self._newest, self._place = facts, place
         self._wake.set()
 
     def _work(self) -> None:
         while True:
             self._wake.wait()
             self._wake.clear()
-            facts, self._newest = self._newest, None
+            facts, self._newest, place = self._newest, None, self._place
             if facts is None:
                 continue
             events: list[Any] = []
             while self._events:
                 events.append(self._events.popleft())
+            # Files are written here, because that may wait for a disk.
+            if self._kept is not None and place is not None:
+                self._kept.follow(place, float(facts["captured_at"]))
             self._child.send({"playing": {**facts, "events": events}})
             if self._memory is not None:
-                # Here, because it may wait for a disk.
                 now = self._began_1970 + time.monotonic()
                 self._memory.follow((ShowEvent(**event) for event in events), now)
 
@@ -121,14 +137,10 @@ class _Teller:
 class _Player:
     """Everything the process holds."""
 
-    def __init__(self, child: ChildSide) -> None:
+    def __init__(self, child: ChildSide, ring: SoundRing, card: LineProcess | None) -> None:
         self._child = child
         given: Mapping[str, Any] = child.arguments
-        self._settings = OutputSettings(
-            device=str(given["device"]), host_api=str(given["host_api"]),
-            channels=(int(given["channels"][0]), int(given["channels"][1])),
-            rate=int(given["rate"]), block_samples=int(given["block_samples"]),
-        )  # fmt: skip
+        self._settings = OutputSettings.of(given)
         self._rate = self._settings.rate
         self._clocked = bool(given["clocked"])
         self._trim = np.float32(10.0 ** (float(given["trim_db"]) / 20.0))
@@ -141,20 +153,28 @@ class _Player:
         """When the monotonic clock was 0, in seconds since 1970: a night outlives the machine's."""
 
         self._memory: Remembered | None = None
+        self._place_file: PlaceFile | None = None
+        self._lost = None
+        """Where the music of a player before this one was, and when."""
+
+        now = time.monotonic()
         if given.get("state") is not None:
             self._began_1970 = float(given["monotonic_began_1970"])
-            self._memory = Remembered(
-                Path(str(given["state"])), self._tracks, self._began_1970 + time.monotonic()
-            )
+            folder = Path(str(given["state"]))
+            self._memory = Remembered(folder, self._tracks, self._began_1970 + now)
+            self._place_file = PlaceFile(folder, self._began_1970)
+            self._lost = self._place_file.take(now)
         self._mixer = Mixer(
             self._tracks, self._loader, rate=self._rate, seed=int(given["seed"]),
             rules=self._rules, history=self._memory.tonight if self._memory is not None else (),
+            place=self._lost.by(now) if self._lost is not None else None,
         )  # fmt: skip
         self._loader.sounding = self._sounding
         self._wishes: deque[tuple[int, Mix]] = deque(maxlen=16)
         """From the control thread to the thread that renders."""
 
-        self._ring = SoundRing.make(int(float(given["ring_seconds"]) * self._rate), QUANTUM)
+        self._ring = ring
+        self._first_card = card
         self._clock = HeardClock(self._rate, time.monotonic())
         self._output = ""
         """Name of the open card, or empty. Set by the device thread only."""
@@ -184,6 +204,7 @@ class _Player:
         device = threading.Thread(target=work, name="device", daemon=True)
         device.start()
         self._looked.wait(ANSWER_SECONDS + 1.0)
+        self._begin()
         rendering = threading.Thread(target=self._render, name="render", daemon=True)
         rendering.start()
         # From here on hardly anything makes garbage in circles, and nobody tidies up by chance.
@@ -200,7 +221,7 @@ class _Player:
         self._control(device, rendering)
 
     def _control(self, *threads: threading.Thread) -> None:
-        teller = _Teller(self._child, self._memory, self._began_1970)
+        teller = _Teller(self._child, self._memory, self._place_file, self._began_1970)
         tell_at = tidy_at = time.monotonic()
         while True:
             message = self._child.receive(max(0.0, tell_at - time.monotonic()))
@@ -227,6 +248,13 @@ class _Player:
             self._ending.wait(FADE_OUT_SECONDS + in_the_ring + self._clock.latency + 0.05)
         self._ending.set()
         self._let_go.wait(0.6)
+
+    def _begin(self) -> None:
+        """Musical time begins now; that of music that was lost has gone on meanwhile."""
+        clock, taken = self._clock, self._ring.read
+        clock.observe(taken, time.monotonic())
+        if self._lost is not None and self._mixer.goes_on and self._clocked:
+            self._mixer.begin_at(self._lost.by(clock.when_heard(taken)).beat)
 
     def _warm_up(self) -> None:
         """Wait for the first track, so that ready means that there is something to hear.
@@ -296,7 +324,7 @@ class _Player:
             asdict(event) | {"t": clock.when_heard(event.t * self._rate)}
             for event in self._mixer.events()
         ]
-        teller.tell(facts, events)
+        teller.tell(facts, events, self._mixer.place(playing.sample))
 
     # ---- render thread -------------------------------------------------------------------------
 
@@ -305,7 +333,6 @@ class _Player:
         with contextlib.suppress(OSError, AttributeError):  # where the limits allow it
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(40))
         ring = self._ring
-        self._clock.observe(ring.read, time.monotonic())  # musical time begins now
         while not self._ending.is_set():
             if self._output and not self._clocked:
                 time.sleep(0.05)  # the card's own thread renders
@@ -361,7 +388,8 @@ class _Player:
         while not self._ending.is_set():
             started_at = time.monotonic()
             try:
-                card = Card(self._settings, self._ring)
+                first, self._first_card = self._first_card, None
+                card = Card(first or start_card(self._settings, self._ring.fd))
             except OSError as error:
                 self._say_silent(f"no process for the sound card could be made: {error}")
             else:

@@ -19,13 +19,15 @@ import numpy as np
 from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
+from crowdstream.player.early import RING_HEAD, make_ring
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Places of the numbers before the sound.
 _CAPACITY, _WIDTH, _LEFT, _RIGHT, _OPEN = range(5)
 _WRITTEN, _READ, _MISSING, _UNDERRUNS, _CALLS, _LATE = 8, 16, 17, 18, 19, 20
-_HEAD: Final = 24
+_HEAD: Final = RING_HEAD
 """The writer's number and the reader's lie in different lines of the processor's cache."""
 
 _OUTPUT_UNDERFLOW: Final = 4
@@ -113,13 +115,7 @@ class SoundRing:
     @classmethod
     def make(cls, samples: int, quantum: int) -> Self:
         """A ring of its own, for `samples` rounded up to whole quanta; closed at first."""
-        capacity = max(2, -(-samples // quantum)) * quantum
-        fd = os.memfd_create("crowdstream-sound", os.MFD_CLOEXEC)
-        os.ftruncate(fd, 8 * (_HEAD + capacity))
-        ring = cls(fd, quantum)
-        ring._memory[_CAPACITY] = capacity
-        ring.route((1, 2))
-        return ring
+        return cls(make_ring(samples, quantum), quantum)
 
     @property
     def address(self) -> int:

@@ -177,7 +177,10 @@ class Recording:
 
 
 def record(seconds: float, path: Path) -> None:
-    """Be the recorder: connect to whoever plays, keep what comes until SIGTERM."""
+    """Be the recorder: connect to whoever plays, keep what comes until SIGTERM.
+
+    From the first connection on time goes on, also while nobody plays; who comes later is heard.
+    """
     import jack
     import numpy as np
 
@@ -201,14 +204,15 @@ def record(seconds: float, path: Path) -> None:
         print("ready", flush=True)
         heard = path.with_suffix(".seconds")
         while not state["end"]:
-            if not state["connected"]:
+            if not (ins[0].connections and ins[1].connections):
                 outs = [
                     port for port in client.get_ports(is_audio=True, is_output=True)
                     if not port.name.startswith(("recorder", "system"))
                 ]  # fmt: skip
                 if len(outs) >= 2:
                     for out, into in zip(outs, ins, strict=False):
-                        client.connect(out, into)
+                        with contextlib.suppress(jack.JackError):  # gone again meanwhile
+                            client.connect(out, into)
                     state["connected"] = True
             heard.write_text(str(state["heard"] / client.samplerate))
             time.sleep(0.01)
