@@ -202,7 +202,7 @@ def record(seconds: float, path: Path) -> None:
     signal.signal(signal.SIGTERM, lambda *_: state.update(end=True))
     with client:
         print("ready", flush=True)
-        heard = path.with_suffix(".seconds")
+        heard, part = path.with_suffix(".seconds"), path.with_suffix(".part")
         while not state["end"]:
             if not (ins[0].connections and ins[1].connections):
                 outs = [
@@ -214,7 +214,8 @@ def record(seconds: float, path: Path) -> None:
                         with contextlib.suppress(jack.JackError):  # gone again meanwhile
                             client.connect(out, into)
                     state["connected"] = True
-            heard.write_text(str(state["heard"] / client.samplerate))
+            part.write_text(str(state["heard"] / client.samplerate))
+            part.replace(heard)
             time.sleep(0.01)
     np.save(path, sound[: state["heard"]])
 
