@@ -133,7 +133,7 @@ def read_place(text: bytes, now: float, began_1970: float) -> Kept | None:
         facts: dict[str, Any] = json.loads(text)
         version, at, at_1970 = facts.pop("version"), facts.pop("at"), facts.pop("at_1970")
         facts["gains"] = tuple(facts["gains"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("it is torn, or none of ours") from error
     numbers = {**{key: facts.get(key) for key in _LIMITS}, "at": at, "at_1970": at_1970}
     right = (
@@ -157,7 +157,8 @@ def read_place(text: bytes, now: float, began_1970: float) -> Kept | None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Neither what is no number, nor a whole one that is too long to become a fraction.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e18
 
 
 def place_of(

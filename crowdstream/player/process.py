@@ -504,7 +504,8 @@ def _patiently(child: ChildSide, work: Callable[[], T]) -> T:
     thread = threading.Thread(target=run, name="first work", daemon=True)
     thread.start()
     while thread.is_alive():
-        child.receive(0.05)  # there is no message before ready
+        thread.join(0.02)
+        child.receive(0.0)  # there is no message before ready
     if failed:
         raise failed[0]
     return done[0]

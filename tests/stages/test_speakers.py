@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from crowdstream.clock import SystemClock
 from crowdstream.errors import ConfigError, CrowdstreamError, WorkerError
 from crowdstream.packets import DeckState, Mix, Packet, Playing, ShowEvent
 from crowdstream.player.facts import playing_of
+from crowdstream.player.kept import FILE
 from crowdstream.stage import Places
 from crowdstream.testing.music import SHORT_FORM, a_track, write_clicks
 from crowdstream.testing.stages import SilentLog, a_context
@@ -62,6 +64,11 @@ class Player:
         self._work.cancel()
         await asyncio.wait({self._work})
         await self.stage.close()
+
+    async def ends(self) -> None:
+        """The chain ends in order, before the stage does."""
+        self.wishes.close()
+        await asyncio.wait({self.work})
 
     @property
     def work(self) -> asyncio.Task[None]:
@@ -232,9 +239,53 @@ async def test_what_was_heard_is_not_heard_first_after_a_restart(
             heard = await playing.until(lambda p: (p.track and p.events) or p.beat > 2.0)
             begun.append(heard.track)
             await playing.until(lambda p, beat=heard.beat: p.beat > beat + 1.0)
+            await playing.ends()
     assert sorted(begun) == ["One", "Two"]
     kept = list(tmp_path.rglob("heard.jsonl"))
     lines = [json.loads(line) for line in kept[0].read_text().splitlines()]
     now = CLOCK.local_time().timestamp()
     assert [line["id"].title() for line in lines] == begun
     assert all(now - 120.0 < line["at"] <= now + 1.0 for line in lines)
+
+
+def place_file(folder: Path) -> Path | None:
+    """Where the player says where the music is, if it does."""
+    return next(folder.rglob(FILE), None)
+
+
+@pytest.mark.timeout(120)
+async def test_a_player_that_is_killed_goes_on_where_the_music_would_be(
+    library: Path, tmp_path: Path
+) -> None:
+    """The same track, the same count of beats, the same stems, as if it had played on silently."""
+    wish = {"drive": 0.3, "gains": (0.9, 0.8, 0.0, 0.5), "bpm": 121.0}
+    async with Player(a_config(library), tmp_path) as playing:
+        playing.wishes.send_nowait(a_wish(**wish))
+        before = await playing.until(lambda p: p.beat > 8.0 and place_file(tmp_path) is not None)
+        os.kill(playing.pid, signal.SIGKILL)
+        await asyncio.wait({playing.work}, timeout=5.0)
+    async with Player(a_config(library), tmp_path) as playing:
+        events: list[ShowEvent] = []
+        after = await playing.until(lambda p: events.extend(p.events) or bool(p.track))
+        heard = await playing.until(lambda p: events.extend(p.events) or p.beat > after.beat + 4.0)
+        assert not place_file(tmp_path)  # until it has played for a while
+    beats = (after.captured_at - before.captured_at) * before.bpm / 60.0
+    assert after.beat - before.beat == pytest.approx(beats, abs=0.1)
+    assert after.bpm == pytest.approx(before.bpm, abs=0.3)
+    assert (after.track, after.decks[0].track_id) == (before.track, before.decks[0].track_id)
+    offsets = [p.decks[0].beat - p.beat for p in (before, after, heard)]
+    assert offsets == pytest.approx([offsets[0]] * 3, abs=1e-6)
+    assert after.gains == pytest.approx(before.gains, abs=0.05)
+    told = [event for event in events if event.event in ("start", "again")]
+    assert [event.event for event in told] == ["again"]
+    assert re.fullmatch(r"the player was lost for \d+\.\d s", told[0].why)
+
+
+async def test_a_night_that_ended_in_order_is_not_gone_on_with(
+    library: Path, tmp_path: Path
+) -> None:
+    """Whatever was written, the end takes it away."""
+    async with Player(a_config(library), tmp_path) as playing:
+        await playing.until(lambda _: place_file(tmp_path) is not None)
+        await playing.ends()
+    assert not place_file(tmp_path)
