@@ -10,8 +10,8 @@ from typing import Final
 
 from crowdstream.music.conductor import Conductor, Heard, Rules
 from crowdstream.music.library import Track
-from crowdstream.music.place import Place, bar_of
 from crowdstream.music.orders import Fade, Jump, Knob, Order, Start, Stop, Sweep
+from crowdstream.music.place import Place, bar_of
 from crowdstream.music.rules import BASS, DRUMS, VOCALS
 from crowdstream.music.transitions import FLAT
 from crowdstream.music.voices import Said

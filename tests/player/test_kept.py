@@ -11,7 +11,14 @@ import pytest
 
 from crowdstream.music.place import Place
 from crowdstream.player.kept import (
-    FILE, FIRST_SECONDS, YOUNG_SECONDS, Kept, PlaceFile, forget, read_place, told,
+    FILE,
+    FIRST_SECONDS,
+    YOUNG_SECONDS,
+    Kept,
+    PlaceFile,
+    forget,
+    read_place,
+    told,
 )  # fmt: skip
 
 BEGAN = 1_800_000_000.0
