@@ -349,20 +349,21 @@ class _Player:
         """See what the card has taken; without one, take away what it would have taken."""
         ring, clock, calls = self._ring, self._clock, self._ring.calls
         now = time.monotonic()
-        if calls != self._calls_seen:
+        asked = calls != self._calls_seen
+        if asked:
             self._calls_seen, self._asked_at = calls, now
-            if ring.is_open:
+        if ring.is_open:
+            if asked:
                 clock.observe(ring.read, now)
-                return
-            if self._output:
-                ring.open()
-                return
-        if not ring.is_open:
-            due = clock.taken_at(now) - ring.read
-            if due > LOST_TIME_SECONDS * self._rate:
-                clock.observe(ring.read, now)
-            elif due >= 1.0:
-                ring.skip(int(due))
+            return
+        due = clock.taken_at(now) - ring.read
+        if due > LOST_TIME_SECONDS * self._rate:
+            clock.observe(ring.read, now)
+        elif due >= 1.0:
+            due -= ring.skip(int(due))
+        # Not before the ring is full of what is due: the beat is where time has it.
+        if asked and self._output and due < 1.0 and ring.filled >= ring.capacity - 2 * QUANTUM:
+            ring.open()
 
     def _next_quantum(self, out: NDArray[np.float32]) -> None:
         mixer = self._mixer

@@ -204,20 +204,27 @@ def record(seconds: float, path: Path) -> None:
         print("ready", flush=True)
         heard, part = path.with_suffix(".seconds"), path.with_suffix(".part")
         while not state["end"]:
-            if not (ins[0].connections and ins[1].connections):
-                outs = [
-                    port for port in client.get_ports(is_audio=True, is_output=True)
-                    if not port.name.startswith(("recorder", "system"))
-                ]  # fmt: skip
-                if len(outs) >= 2:
-                    for out, into in zip(outs, ins, strict=False):
-                        with contextlib.suppress(jack.JackError):  # gone again meanwhile
-                            client.connect(out, into)
-                    state["connected"] = True
+            # Who plays may be gone again while it is looked at.
+            with contextlib.suppress(jack.JackError):
+                if not (ins[0].connections and ins[1].connections):
+                    state["connected"] |= _connect(client, ins)
             part.write_text(str(state["heard"] / client.samplerate))
             part.replace(heard)
             time.sleep(0.01)
     np.save(path, sound[: state["heard"]])
+
+
+def _connect(client: Any, ins: list[Any]) -> bool:
+    """Hear the first client that plays with two ports, if there is one."""
+    outs = [
+        port for port in client.get_ports(is_audio=True, is_output=True)
+        if not port.name.startswith(("recorder", "system"))
+    ]  # fmt: skip
+    if len(outs) < 2:
+        return False
+    for out, into in zip(outs, ins, strict=False):
+        client.connect(out, into)
+    return True
 
 
 if __name__ == "__main__":
