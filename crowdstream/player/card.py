@@ -39,6 +39,10 @@ class Said:
     why: str
 
 
+LOADED: Final = Said("", 0.0, "")
+"""The first word: all that it needs is loaded, which the very first time is compiled."""
+
+
 class Card:
     """The player's side: one process, from its start to its end."""
 
@@ -73,6 +77,7 @@ class Card:
 def hold() -> None:
     """Be the process: open the card, or look until it is there; end with stdin."""
     fd, said = be_spoken_with("card")
+    tell(asdict(LOADED))
     settings = json.loads(said)
     ring = SoundRing(int(fd), QUANTUM)
     output = _look(OutputSettings(**{**settings, "channels": tuple(settings["channels"])}), ring)

@@ -34,7 +34,7 @@ import numpy as np
 
 from crowdstream.errors import CrowdstreamError, DeviceError, MediaError
 from crowdstream.packets import Mix, ShowEvent
-from crowdstream.player.card import Card
+from crowdstream.player.card import LOADED, Card
 from crowdstream.player.early import OutputSettings, start_card
 from crowdstream.player.facts import mix_of
 from crowdstream.player.heard import HeardClock
@@ -66,6 +66,9 @@ RESPAWN_SECONDS: Final = 1.0
 
 ANSWER_SECONDS: Final = 10.0
 """A sound server that hangs may take so long to open the card."""
+
+LOADING_SECONDS: Final = 60.0
+"""And so long it may take before, on a slow machine that compiles all there is."""
 
 LOOK_SECONDS: Final = 0.05
 
@@ -203,7 +206,7 @@ class _Player:
         work = self._look_after_card if self._clocked else self._feed_unclocked
         device = threading.Thread(target=work, name="device", daemon=True)
         device.start()
-        self._looked.wait(ANSWER_SECONDS + 1.0)
+        self._looked.wait(LOADING_SECONDS + ANSWER_SECONDS + 1.0)
         self._begin()
         rendering = threading.Thread(target=self._render, name="render", daemon=True)
         rendering.start()
@@ -414,14 +417,16 @@ class _Player:
     def _watch(self, card: Card) -> str:
         """Until the card is lost, or the end comes; why it is lost."""
         lost_after = max(LOST_SECONDS, 4.0 * self._settings.block_samples / self._rate)
-        answered_at = time.monotonic()
+        answered_at, patience = time.monotonic(), LOADING_SECONDS
         while not self._ending.is_set():
             try:
                 said = card.listen(LOOK_SECONDS)
             except EOFError:
                 return "the process that holds the sound card has ended"
             now = time.monotonic()
-            if said is not None:
+            if said == LOADED:
+                answered_at, patience = now, ANSWER_SECONDS
+            elif said is not None:
                 answered_at = self._asked_at = now
                 if said.output:
                     self._card_is_open(said.output, said.latency)
@@ -430,7 +435,7 @@ class _Player:
                 self._looked.set()
             elif self._output and now - self._asked_at > lost_after:
                 return f"{self._output} has not asked for sound for {now - self._asked_at:.2f} s"
-            elif not self._output and now - answered_at > ANSWER_SECONDS:
+            elif not self._output and now - answered_at > patience:
                 return "the sound card does not answer"
         return ""
 
