@@ -72,7 +72,7 @@ def test_the_beat_goes_on_as_if_nothing_had_been_lost(stretch: str) -> None:
     edges = np.abs(np.diff(lost.sound, prepend=0.0))
     first, last = np.ceil(lost.place.beat + 0.6), np.floor(again.timeline.beat - 0.1)
     off = []
-    for beat in np.arange(first, last):
+    for beat in np.arange(first, last).tolist():
         at = again.timeline.sample_at(beat)
         near = lost.sound[int(at) - 400 : int(at) + 400].astype(float)
         near = np.abs(np.diff(near))
