@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Final
 from crowdstream.music.choosing import Choosing
 from crowdstream.music.lines import beat_of
 from crowdstream.music.listening import Listening
-from crowdstream.music.orders import Fade
+from crowdstream.music.orders import Fade, Start
 from crowdstream.music.timeline import BEATS_PER_BAR
-from crowdstream.music.transitions import FLAT
 from crowdstream.music.voices import Plan, Voice
 from crowdstream.packets import Gains
 
@@ -59,6 +58,9 @@ class Place:
     drive: float
     shift: int = 0
     """Semitones that it was heard higher than it is."""
+
+    nudge: float = 0.0
+    """Beats further on that it was read, so that its kicks fell on another's."""
 
     skip: int = 0
     """How often a person had asked for the next track."""
@@ -104,7 +106,7 @@ def go_on(place: Place, track: Track, desk: Desk, bar: int, plan: Plan) -> None:
     on = [gain > 0.0 for gain in place.gains]
     since = min(place.since, bar)
     voice = Voice(0, track, place.offset, since, on, [since] * len(on), place.shift)
-    desk.load(voice, FLAT, plan)
+    plan.orders.append(Start(0, track, place.offset, place.shift, place.nudge))
     line = beat_of(bar)
     plan.orders += [Fade(0, stem, 1.0, line - 0.5, line) for stem in range(len(on)) if on[stem]]
     desk.now_playing(voice)

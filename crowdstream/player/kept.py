@@ -40,7 +40,8 @@ MOST_BYTES: Final = 4096
 _LIMITS: Final[dict[str, tuple[float, float]]] = {
     "track_bpm": (20.0, 400.0), "first_beat_seconds": (-3600.0, 3600.0), "offset": (-1e9, 1e9),
     "since": (0, 1e9), "beat": (0.0, 1e9), "bpm": (20.0, 400.0), "bpm_wanted": (20.0, 400.0),
-    "drive": (0.0, 1.0), "shift": (-12, 12), "skip": (0, 1e9), "gone_seconds": (0.0, 0.0),
+    "drive": (0.0, 1.0), "shift": (-12, 12), "skip": (0, 1e9), "nudge": (-1.0, 1.0),
+    "gone_seconds": (0.0, 0.0),
 }  # fmt: skip
 _WHOLE: Final = ("offset", "since", "shift", "skip")
 _WORDS: Final = ("track_id", "sound_sha256")
@@ -175,7 +176,7 @@ def place_of(
     return Place(
         track_id=track.id, track_bpm=track.bpm, first_beat_seconds=track.first_beat_seconds,
         sound_sha256=track.source.sound_sha256 if track.source is not None else "",
-        offset=round(deck.offset / BEATS_PER_BAR), shift=round(deck.shift),
+        offset=round(deck.offset / BEATS_PER_BAR), shift=round(deck.shift), nudge=deck.nudge,
         since=max(bar_of(beat), 0) if since is None else since,
         gains=(gains[0], gains[1], gains[2], gains[3]), beat=max(beat, 0.0),
         bpm=timeline.bpm_at(sample), bpm_wanted=wish.bpm, drive=wish.drive, skip=wish.skip,

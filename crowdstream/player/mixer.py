@@ -247,7 +247,8 @@ class Mixer:
                 deck.load(
                     order.track, stems, offset, shift=order.shift,
                     true_peak_db=true_peak_of(order.track, stems),
-                    nudge=nudge_beats(
+                    nudge=order.nudge
+                    + nudge_beats(
                         order.track, stems, offset, self._decks[1 - order.deck], now, self.rate
                     ),
                 )  # fmt: skip

@@ -23,7 +23,7 @@ RULES = Rules()
 PLACE = Place(
     track_id="two", sound_sha256="bb" * 32, track_bpm=120.0, first_beat_seconds=0.05, offset=-70,
     since=60, gains=(1.0, 0.8, 0.0, 0.3), beat=4 * 100 + 2.5, bpm=119.0, bpm_wanted=121.0,
-    drive=0.7, skip=3,
+    drive=0.7, skip=3, nudge=-0.03,
 )  # fmt: skip
 """Bar 30 of the second track, at bar 100 of the night."""
 
@@ -43,7 +43,9 @@ def test_it_goes_on_with_the_track_where_it_would_be() -> None:
     assert conductor.next == TWO
     assert conductor.first_bpm == 119.0
     (plan,) = planned(conductor, 100)
-    assert [order for order in plan.orders if isinstance(order, Start)] == [Start(0, TWO, -70)]
+    assert [order for order in plan.orders if isinstance(order, Start)] == [
+        Start(0, TWO, -70, 0, -0.03)
+    ]
     assert (plan.bpm, plan.at_once) == (119.25, False)  # it may move again, by its slope
     assert not conductor.goes_on
 
@@ -94,7 +96,7 @@ def test_a_track_that_takes_a_while_to_come_begins_where_it_is_by_then() -> None
     early = planned(conductor, 100, 101, 102, ready=False)
     assert all(not plan.orders for plan in early)
     (plan,) = planned(conductor, 103)
-    assert Start(0, TWO, -70) in plan.orders
+    assert Start(0, TWO, -70, 0, -0.03) in plan.orders
     assert plan.said[0].facts["to_bar"] == 33
 
 

@@ -28,7 +28,7 @@ NOW = 5000.0
 PLACE = Place(
     track_id="zwölf", sound_sha256="ab" * 32, track_bpm=112.0, first_beat_seconds=0.05, offset=-7,
     since=40, gains=(1.0, 0.7, 0.0, 0.25), beat=201.5, bpm=114.0, bpm_wanted=117.0, drive=0.6,
-    skip=2,
+    skip=2, nudge=0.02,
 )  # fmt: skip
 
 
