@@ -17,6 +17,7 @@ from crowdstream.errors import ChannelClosed, WorkerError
 from crowdstream.music.library import own_library
 from crowdstream.packets import STEMS, Mix, Playing, Tick
 from crowdstream.player.facts import playing_of
+from crowdstream.player.kept import forget
 from crowdstream.player.rules import RulesSettings
 from crowdstream.programme import Programme, Wanted
 from crowdstream.stage import Context, Intake, Stage, StageConfig
@@ -165,11 +166,13 @@ class Speakers(Stage[Mix, Playing]):
         self._player: Worker | None = None
         self._silent_because = ""
         self._armed = False
+        self._is_over = False
+        """The chain has ended in order: the next night begins as one."""
 
     async def open(self) -> None:
         """Start the player. Without a device it keeps time silently, and that is a start."""
         self._player = Worker(
-            "crowdstream.player.process:play",
+            "crowdstream.player.early:play",
             name="player",
             arguments=self._arguments(),
             environment=_sound_environment(),
@@ -208,12 +211,15 @@ class Speakers(Stage[Mix, Playing]):
         async with asyncio.TaskGroup() as group:
             telling = group.create_task(tell(), name="speakers tell")
             await wish()
+            self._is_over = True
             telling.cancel()
 
     async def close(self) -> None:
         """End the player; it fades out first."""
         if self._player is not None:
             await self._player.stop(grace=FADE_SECONDS + self._config.ring_seconds)
+        if self._is_over:
+            await self.context.offload(forget, self.context.places.state)
 
     @property
     def _told_to_begin(self) -> bool:

@@ -99,8 +99,15 @@ class Choosing:
         return track.id in self._broken
 
     def note(self, track: Track) -> None:
-        """It is heard now."""
-        self._heard.append(Heard(track.id, track.artist))
+        """It is heard now; one that was heard last already is heard on."""
+        one = Heard(track.id, track.artist)
+        if not self._heard or self._heard[-1] != one:
+            self._heard.append(one)
+
+    def counted_as(self, track_id: str, bpm: float) -> Track | None:
+        """The track of this id, its beats counted so that they come nearest to `bpm`."""
+        found = next((track for track in self.left if track.id == track_id), None)
+        return None if found is None else self.in_octave(found, bpm)
 
     def first(self, bpm: float) -> Track | None:
         """The track to begin with, one not heard tonight if there is one; None without any."""

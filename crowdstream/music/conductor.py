@@ -13,6 +13,7 @@ knows tracks and bars, no sound and no samples. The rules it plays by:
     break       in a break, a build and the first 8 bars of a drop, less energy changes nothing
     lull        a floor that has fallen for 32 bars gets the programme, not less and less
     never       silence: with nothing else to play, the track goes round on a phrase line
+    again       a player that was lost goes on where it would be by now (`place.py`)
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from crowdstream.music.lines import beat_of, entry
 from crowdstream.music.listening import Listening
 from crowdstream.music.moving_on import MovingOn
 from crowdstream.music.orders import Fade, Jump, Knob, Law, Order, Start, Stop, Sweep
+from crowdstream.music.place import Place, bar_of, go_on, hear_again, is_within, track_of
 from crowdstream.music.rules import PHRASE, Rules
 from crowdstream.music.staying import Loop
 from crowdstream.music.steering import Steering, within
@@ -53,19 +55,19 @@ class Conductor:
 
     def __init__(
         self, tracks: Sequence[Track], rules: Rules, *, seed: int = 0,
-        history: Sequence[Heard] = (),
+        history: Sequence[Heard] = (), place: Place | None = None,
     ) -> None:  # fmt: skip
         """Nothing plays yet; `next` is the track to begin with.
 
-        `history` is what was heard tonight before, the oldest first. Raises ConfigError when
-        there is nothing to play.
+        `history` is what was heard tonight before, the oldest first; `place` is where a player
+        that was lost would be by now. Raises ConfigError when there is nothing to play.
         """
         if not tracks:
             raise ConfigError("the library has no track that can be played; add one")
         self._rules = rules
         self._listening = Listening(rules)
         self._choosing = Choosing(tracks, rules, seed=seed, history=history)
-        self._floor = Floor(rules.programme_drive)
+        self._floor = Floor(rules.programme_drive, 0 if place is None else bar_of(place.beat))
         self._desk = Desk(rules, self._listening, self._choosing, self._floor)
         self._desk.next = self._choosing.first(rules.programme_bpm)
         self._desk.drive_at_start = rules.programme_drive
@@ -76,6 +78,11 @@ class Conductor:
         self._gestures = Gestures()
         self._least = 10.0 ** (rules.floor_db / 20.0)
         self._bar = 0
+        self._place: Place | None = None
+        again = None if place is None else track_of(place, self._choosing)
+        if again is not None and place is not None:
+            self._place, self._desk.next = place, again
+            hear_again(place, self._listening)
 
     def give_up(self, track_id: str) -> bool:
         """This track cannot be loaded: choose another. False when none is left."""
@@ -83,8 +90,15 @@ class Conductor:
         return bool(self._choosing.left)
 
     @property
+    def goes_on(self) -> bool:
+        """It begins where it was; False as soon as something is heard."""
+        return self._place is not None
+
+    @property
     def first_bpm(self) -> float:
         """The tempo to begin with."""
+        if self._place is not None:
+            return self._place.bpm
         first = [self.next] if self.next is not None else []
         return within(self._rules.programme_bpm, first, self._rules.leash)
 
@@ -160,6 +174,12 @@ class Conductor:
     def transition(self) -> Transition | None:
         """From this track to the next, while both are heard."""
         return self._desk.transition
+
+    def since(self, track: Track) -> int | None:
+        """Bar of the timeline at which a track that is heard came in."""
+        voice, transition = self._desk.voice, self._desk.transition
+        voices = [voice] if transition is None else [voice, transition.incoming]
+        return next((v.since for v in voices if v is not None and v.track is track), None)
 
     @property
     def next(self) -> Track | None:
@@ -248,7 +268,17 @@ class Conductor:
 
     def _begin(self, bar: int, bpm: float, ready: bool, plan: Plan) -> None:
         """The very first track."""
-        desk, track = self._desk, self._desk.next
+        desk, track, place = self._desk, self._desk.next, self._place
+        if place is not None and track is not None:
+            over = not is_within(place, track, bar)
+            if over or self._choosing.is_broken(track):
+                self._place = None
+                desk.next = self._choosing.first(self._rules.programme_bpm)
+            elif ready:
+                self._place = None
+                go_on(place, track, desk, bar, plan)
+                plan.bpm = bpm
+            return
         if track is not None and self._choosing.is_broken(track):
             desk.next = self._choosing.first(self._rules.programme_bpm)
             return

@@ -40,8 +40,11 @@ LEAST_PEOPLE: Final = 4
 class Floor:
     """Takes one wish a bar. Knows nothing of the music."""
 
-    def __init__(self, programme_drive: float) -> None:
-        """Nobody has been seen yet; `programme_drive` is what a floor without a crowd has."""
+    def __init__(self, programme_drive: float, bar: int = 0) -> None:
+        """Nobody has been seen yet; `programme_drive` is what a floor without a crowd has.
+
+        Its first wish will be that of `bar` of the timeline.
+        """
         self.programme = programme_drive
         self.drive = programme_drive
         """The newest."""
@@ -56,7 +59,7 @@ class Floor:
         """Bars that had been counted when it cooled."""
 
         self.why_cooled = ""
-        self._bars = -1
+        self._bars = bar - 1
         self._drives: deque[float] = deque(maxlen=REMEMBERED_BARS)
         self._people: deque[int | None] = deque(maxlen=REMEMBERED_BARS)
         self._not_high = 0

@@ -55,6 +55,13 @@ class Listening:
         """A person has the say, not the floor."""
         return self.newest.hold or self.newest.panic
 
+    def remember(self, *, drive: float, bpm: float, gains: Gains, skips: int) -> None:
+        """What was heard before this began, as if it were the newest wish."""
+        self.newest = self.wish = replace(
+            self._alone, drive=drive, bpm=bpm, gains=gains, skip=skips
+        )  # fmt: skip
+        self._skips = skips
+
     def hear(self, mix: Mix) -> None:
         """A wish has come into effect."""
         self.alone = False

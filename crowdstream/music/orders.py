@@ -20,6 +20,9 @@ class Start(NamedTuple):
     shift: float = 0.0
     """Semitones that it is heard higher than it is: small whole numbers, 0 as a rule."""
 
+    nudge: float = 0.0
+    """Beats further on that it is read; where another deck plays its kicks say so."""
+
 
 class Fade(NamedTuple):
     """Move a stem between two beats of the timeline to a factor of 0 or 1."""

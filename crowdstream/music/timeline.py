@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from crowdstream.music.quantum import QUANTUM
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-QUANTUM: Final = 256
-"""Samples for which the tempo holds still."""
+__all__ = ["BEATS_PER_BAR", "QUANTUM", "Timeline"]
 
 BEATS_PER_BAR: Final = 4
 
@@ -27,25 +28,27 @@ _HISTORY: Final = 32_768
 class Timeline:
     """A mapping between samples and beats that grows at its end."""
 
-    def __init__(self, rate: int, bpm: float, *, first_sample: int = 0) -> None:
-        """Beat 0 is heard at `first_sample`, at `bpm`."""
+    def __init__(
+        self, rate: int, bpm: float, *, first_sample: int = 0, first_beat: float = 0.0
+    ) -> None:
+        """`first_beat`, not below 0, is heard at `first_sample`, at `bpm`."""
         if not (math.isfinite(bpm) and bpm > 0):
             raise ValueError(f"a tempo of {bpm} BPM is no tempo")
         self.rate = rate
-        self.beat = 0.0
+        self.beat = first_beat
         """Beat at the end of what has been laid down."""
 
         self.bpm = bpm
         """Tempo of the last quantum."""
 
         self._position = first_sample
-        self._bar = 0
+        self._bar = int(first_beat // BEATS_PER_BAR)
         self._from = self._to = self._after = bpm
         self._step: float | None = None
         self._samples = np.zeros(_HISTORY)
         self._beats = np.zeros(_HISTORY)
         self._bpms = np.zeros(_HISTORY)
-        self._samples[0], self._bpms[0] = first_sample, bpm
+        self._samples[0], self._beats[0], self._bpms[0] = first_sample, first_beat, bpm
         self._count = 1
         self._forgotten = 0
 

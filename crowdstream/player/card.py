@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from crowdstream.errors import DeviceError
+from crowdstream.music.quantum import QUANTUM
 from crowdstream.player.lines import END_SECONDS, LineProcess, be_spoken_with, ended_within, tell
 from crowdstream.player.output import Output, OutputSettings, load_portaudio, refresh
 from crowdstream.player.ring import SoundRing
@@ -40,14 +41,16 @@ class Said:
     """Which of the wanted channels the card does not have, or empty."""
 
 
+LOADED: Final = Said("", 0.0, "")
+"""The first word: all that it needs is loaded, which the very first time is compiled."""
+
+
 class Card:
     """The player's side: one process, from its start to its end."""
 
-    def __init__(self, settings: OutputSettings, ring: SoundRing) -> None:
-        """Start it. The calling thread must live as long as the process shall."""
-        self._process = LineProcess(
-            "crowdstream.player.card:hold", [str(ring.fd), json.dumps(asdict(settings))], [ring.fd]
-        )
+    def __init__(self, process: LineProcess) -> None:
+        """From now on it is looked after here; `crowdstream.player.early` starts it."""
+        self._process = process
 
     @property
     def pid(self) -> int:
@@ -75,9 +78,8 @@ class Card:
 
 def hold() -> None:
     """Be the process: open the card, or look until it is there; end with stdin."""
-    from crowdstream.player.mixer import QUANTUM
-
     fd, said = be_spoken_with("card")
+    tell(asdict(LOADED))
     settings = json.loads(said)
     ring = SoundRing(int(fd), QUANTUM)
     output = _look(OutputSettings(**{**settings, "channels": tuple(settings["channels"])}), ring)

@@ -70,6 +70,9 @@ class Deck:
         self.nudge = 0.0
         """So many beats further on the track is read, so that its kicks fall on others'."""
 
+        self.shift = 0.0
+        """Semitones that the track is heard higher than it is."""
+
         self.fades = fades.constant_fades(STEM_COUNT)
         self.wanted = np.ones(STEM_COUNT)
         """Level that each stem goes to while it is heard, as a factor above 0."""
@@ -157,7 +160,7 @@ class Deck:
         if self._apart is not None:
             self._apart.reset()
         self.stops_at = self._jump_at = -fades.NEVER
-        self._step = 2.0 ** (shift / 12.0)
+        self.shift, self._step = shift, 2.0 ** (shift / 12.0)
         self._bleeds = track.separation == FAST
         self._begins = True
 

@@ -42,12 +42,10 @@ class DecodedCache:
             MediaError: the track cannot be decoded.
             OSError: the folder cannot be written.
         """
+        there = self.there(track, rate)
+        if there is not None:
+            return there
         path = self.folder / name_of(track, rate)
-        with contextlib.suppress(OSError):
-            size = path.stat().st_size
-            if size and size % BYTES_PER_SAMPLE == 0:
-                os.utime(path)
-                return path
         stems = load_stems(track, rate)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._make_room(stems.nbytes)
@@ -59,6 +57,20 @@ class DecodedCache:
         finally:
             part.unlink(missing_ok=True)
         return path
+
+    def there(self, track: Track, rate: int) -> Path | None:
+        """The file of a track, if it has been decoded before; now the last to go.
+
+        Raises:
+            MediaError: a file of the track is missing.
+        """
+        path = self.folder / name_of(track, rate)
+        with contextlib.suppress(OSError):
+            size = path.stat().st_size
+            if size and size % BYTES_PER_SAMPLE == 0:
+                os.utime(path)
+                return path
+        return None
 
     def tidy(self) -> None:
         """Remove what processes that died have left half written."""
@@ -84,6 +96,7 @@ class DecodedCache:
             with contextlib.suppress(OSError):
                 path.unlink()
                 total -= size
+                _peak_file(path).unlink(missing_ok=True)
 
 
 def name_of(track: Track, rate: int) -> str:
@@ -101,6 +114,27 @@ def name_of(track: Track, rate: int) -> str:
             raise MediaError(f"{path}: this stem of {track.title!r} is missing") from error
         told.update(f"\0{path.absolute()}\0{facts.st_size}\0{facts.st_mtime_ns}".encode())
     return f"{told.hexdigest()[:32]}.pcm"
+
+
+def peak_beside(path: Path) -> float | None:
+    """True peak in dB of what a decoded file holds, if it was noted."""
+    try:
+        peak = float(_peak_file(path).read_text())
+    except (OSError, ValueError):
+        return None
+    return peak if -200.0 < peak < 40.0 else None
+
+
+def note_peak(path: Path, peak_db: float) -> None:
+    """Note it beside the decoded file; what cannot be written is measured again another time."""
+    part = _peak_file(path).with_suffix(f".{os.getpid()}")
+    with contextlib.suppress(OSError):
+        part.write_text(f"{peak_db!r}\n")
+        part.replace(_peak_file(path))
+
+
+def _peak_file(path: Path) -> Path:
+    return path.with_suffix(".peak")
 
 
 def map_stems(path: Path) -> NDArray[np.int16]:

@@ -7,13 +7,15 @@ file. Each lives in such a process, which ends with its stdin, with the player, 
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
 import json
 import os
 import select
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,8 +35,7 @@ class LineProcess:
             OSError: no process can be made.
         """
         here = os.pathsep.join(str(Path(place).absolute()) for place in sys.path)
-        module, _, function = target.partition(":")
-        program = f"from {module} import {function}; {function}()"
+        program = f"from crowdstream.player.lines import loaded; loaded({target!r})()"
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", program, str(os.getpid()), *arguments],
             env={**os.environ, "PYTHONPATH": here}, pass_fds=fds,
@@ -99,6 +100,26 @@ class LineProcess:
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+def loaded(target: str) -> Callable[..., None]:
+    """The function `package.module:function`, and all that it needs, in little time.
+
+    Modules make no garbage in circles, and to look for it takes a quarter of the time. Another
+    quarter goes into scipy, which numba asks for products of matrices that nobody wants here.
+    """
+    module, _, function = target.partition(":")
+    hidden = "scipy" not in sys.modules
+    gc.disable()
+    try:
+        if hidden:
+            sys.modules["scipy"] = None  # type: ignore[assignment]  # to import it fails
+        found: Callable[..., None] = getattr(importlib.import_module(module), function)
+    finally:
+        if hidden:
+            sys.modules.pop("scipy", None)
+        gc.enable()
+    return found
 
 
 # ---- inside the process --------------------------------------------------------------------------

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crowdstream.errors import CrowdstreamError, MediaError
 from crowdstream.music.library import Track, load_stems, read_track
-from crowdstream.player.decoded import DecodedCache, map_stems
+from crowdstream.player.decoded import DecodedCache, map_stems, note_peak, peak_beside
 from crowdstream.player.kicks import kicks_of
 from crowdstream.player.lines import LineProcess, be_spoken_with, tell
-from crowdstream.player.peaks import true_peak_of
+from crowdstream.player.peaks import remember_peak, true_peak_of
 from crowdstream.player.ride import levels_of
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Loader:
     def __init__(self, rate: int, cache: Path, budget_bytes: int) -> None:
         """`cache` is the folder for decoded tracks, with at most about `budget_bytes` in it."""
         self._rate = rate
+        # To look for what was decoded before takes no process, which takes a second to start.
+        self._caches = [DecodedCache(folder, budget_bytes) for folder in (cache, _elsewhere())]
         self._arguments = [str(cache), str(budget_bytes)]
         self._done: dict[str, NDArray[np.int16]] = {}
         self._wanted: Track | None = None
@@ -105,7 +107,6 @@ class Loader:
                 continue
             try:
                 stems = self._fetch(track)
-                true_peak_of(track, stems)
                 if not self._done:
                     # Whoever waits for the very first track need not wait for what only the
                     # next transition asks; no other track comes before that is measured.
@@ -130,17 +131,27 @@ class Loader:
         Raises:
             CrowdstreamError: it cannot be decoded, or the decoder died of it, or hung.
         """
-        answer = self._ask(track)
-        path = answer.get("path")
+        path = next((p for c in self._caches if (p := c.there(track, self._rate))), None)
         if path is None:
-            # Nowhere to write: it lies in this process's own memory, then.
-            print(f"decoded tracks cannot be kept: {answer.get('why')}", flush=True)
-            return load_stems(track, self._rate)
-        stems = map_stems(Path(path))
+            answer = self._ask(track)
+            if answer.get("path") is None:
+                # Nowhere to write: it lies in this process's own memory, then.
+                print(f"decoded tracks cannot be kept: {answer.get('why')}", flush=True)
+                stems = load_stems(track, self._rate)
+                true_peak_of(track, stems)
+                return stems
+            path = Path(str(answer["path"]))
+        stems = map_stems(path)
         samples = stems.reshape(-1)
         step = _PAGE_SAMPLES * _PIECE_PAGES
         for begin in range(0, samples.size, step):
             _touch(samples[begin : begin + step])
+        # So that the render thread need not measure it.
+        noted = peak_beside(path)
+        if noted is None:
+            note_peak(path, true_peak_of(track, stems))
+        else:
+            remember_peak(stems, noted)
         return stems
 
     def _ask(self, track: Track) -> dict[str, Any]:

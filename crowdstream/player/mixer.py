@@ -21,11 +21,13 @@ from crowdstream.dsp.limiter import Limiter
 from crowdstream.dsp.loudness import ShortTerm
 from crowdstream.music.conductor import PHRASE, Conductor, Heard, Rules
 from crowdstream.music.orders import Fade, Jump, Order, Start, Stop, Sweep
+from crowdstream.music.place import Place, bar_of
 from crowdstream.music.timeline import BEATS_PER_BAR, QUANTUM, Timeline
 from crowdstream.packets import Mix, Playing, ShowEvent
 from crowdstream.player.cue import CueDeck, to_cue
 from crowdstream.player.deck import KNOBS, Deck
 from crowdstream.player.facts import NO_DECK, state_of
+from crowdstream.player.kept import place_of
 from crowdstream.player.kicks import nudge_beats
 from crowdstream.player.pairs import HOUSE, Beside, Pairs
 from crowdstream.player.peaks import true_peak_of
@@ -45,6 +47,9 @@ LEVEL_OF_SILENT: Final = 1.0e-3
 WAITING_WISHES: Final = 256
 WAITING_EVENTS: Final = 256
 
+AGAIN_SECONDS: Final = 0.2
+"""Of the fade-in when the music goes on after its player was lost."""
+
 Load = Callable[["Track"], "NDArray[np.int16] | None"]
 
 
@@ -63,6 +68,7 @@ class Mixer:
         history: Sequence[Heard] = (),
         pairs: Pairs = HOUSE,
         armed: bool = False,
+        place: Place | None = None,
     ) -> None:
         """Ready to render; nothing is loaded yet.
 
@@ -77,6 +83,7 @@ class Mixer:
             history: what was heard tonight before, the oldest first.
             pairs: what a quantum holds.
             armed: everything is ready and silent until `begin`.
+            place: where the music that was lost is by now; it goes on there, if it can be.
 
         Raises:
             ConfigError: no tracks.
@@ -85,7 +92,10 @@ class Mixer:
         self.position = 0
         """Samples rendered."""
 
-        self.conductor = Conductor(tracks, rules, seed=seed, history=history)
+        self.conductor = Conductor(tracks, rules, seed=seed, history=history, place=place)
+        self.goes_on = self.conductor.goes_on
+        """It begins where `place` is, if its track comes in time, and not with a night."""
+
         self.timeline = Timeline(rate, self.conductor.first_bpm, first_sample=limiter.DELAY)
         self._rules = rules
         self._load = load
@@ -124,7 +134,17 @@ class Mixer:
         """Beat at which the fade-in of an armed start begins."""
 
         if not armed:
-            self.fade_to(1.0, rules.fade_in_seconds)
+            self.fade_to(1.0, AGAIN_SECONDS if self.goes_on else rules.fade_in_seconds)
+        if self.goes_on and place is not None:
+            self.begin_at(place.beat)
+
+    def begin_at(self, beat: float) -> None:
+        """This beat of the timeline is heard at sample 0; before the first quantum only."""
+        bpm, ahead = self.conductor.first_bpm, limiter.DELAY / self.rate
+        self.timeline = Timeline(
+            self.rate, bpm, first_sample=limiter.DELAY, first_beat=beat + ahead * bpm / 60.0
+        )
+        self._next_bar = bar_of(self.timeline.beat)
 
     # ---- wishes and controls -----------------------------------------------------------------
 
@@ -274,7 +294,8 @@ class Mixer:
                 deck.load(
                     order.track, stems, offset, shift=order.shift,
                     true_peak_db=true_peak_of(order.track, stems),
-                    nudge=nudge_beats(
+                    nudge=order.nudge
+                    + nudge_beats(
                         order.track, stems, offset, self._decks[1 - order.deck], now, self.rate
                     ),
                 )  # fmt: skip
@@ -370,6 +391,13 @@ class Mixer:
         if cue is not None and (track := cue.track) is not None:
             found.append((track.id, cue.offset))
         return found
+
+    def place(self, sample: int) -> Place | None:
+        """Where the loudest deck is at `sample`, lately rendered; None where nothing is heard.
+
+        May be called by another thread than the one that renders, outside its time.
+        """
+        return place_of(self._decks, self.timeline, self.conductor, sample)
 
     def events(self) -> tuple[ShowEvent, ...]:
         """Decisions that came true since the last call, in order; each is given once."""

@@ -9,41 +9,26 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from crowdstream.errors import DeviceError
+from crowdstream.player.early import OutputSettings
 from crowdstream.player.ring import CALLBACK_ADDRESS, SoundRing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+__all__ = [
+    "BlockCutter", "Fill", "Output", "OutputSettings", "find_device", "load_portaudio", "refresh",
+]  # fmt: skip
 
 LARGEST_LATENCY_SECONDS: Final = 0.5
 """Some servers report nonsense (a day); more than this is not believed."""
 
 Fill = Callable[["NDArray[np.float32]"], None]
 """Fills a block of the card, shape (samples, width)."""
-
-
-@dataclass(frozen=True, slots=True)
-class OutputSettings:
-    """Which device, and how."""
-
-    device: str
-    """Part of its name, or empty for the system's default."""
-
-    host_api: str
-    """Part of the host API's name, or empty for any."""
-
-    channels: tuple[int, ...]
-    """Where each column of the ring goes, left and right of each pair, counted from 1."""
-
-    rate: int
-    block_samples: int
-    needed: int = 0
-    """Channels without which the card is of no use; 0: all. The others are left out."""
 
 
 class Output:

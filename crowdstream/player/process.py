@@ -34,13 +34,15 @@ import numpy as np
 
 from crowdstream.errors import CrowdstreamError, DeviceError, MediaError
 from crowdstream.packets import Mix, ShowEvent
-from crowdstream.player.card import Card
+from crowdstream.player.card import LOADED, Card
+from crowdstream.player.early import OutputSettings, start_card
 from crowdstream.player.facts import mix_of
 from crowdstream.player.heard import HeardClock
 from crowdstream.player.history import Remembered
+from crowdstream.player.kept import PlaceFile
 from crowdstream.player.loader import Loader
 from crowdstream.player.mixer import QUANTUM, Mixer, Rules
-from crowdstream.player.output import BlockCutter, Output, OutputSettings
+from crowdstream.player.output import BlockCutter, Output
 from crowdstream.player.pairs import Pairs
 from crowdstream.player.ring import SoundRing
 
@@ -51,6 +53,8 @@ if TYPE_CHECKING:
 
     from crowdstream.child import ChildSide
     from crowdstream.music.library import Track
+    from crowdstream.music.place import Place
+    from crowdstream.player.lines import LineProcess
 
 T = TypeVar("T")
 
@@ -64,6 +68,9 @@ RESPAWN_SECONDS: Final = 1.0
 ANSWER_SECONDS: Final = 10.0
 """A sound server that hangs may take so long to open the card."""
 
+LOADING_SECONDS: Final = 60.0
+"""And so long it may take before, on a slow machine that compiles all there is."""
+
 LOOK_SECONDS: Final = 0.05
 
 FADE_OUT_SECONDS: Final = 0.25
@@ -75,9 +82,12 @@ LOST_TIME_SECONDS: Final = 5.0
 WAITING_EVENTS: Final = 256
 
 
-def play(child: ChildSide) -> None:
-    """What the child does; `child.arguments` are those of `stages.speakers`."""
-    player = _Player(child)
+def play(child: ChildSide, ring: int, card: LineProcess | None) -> None:
+    """What the child does, once all is loaded; `crowdstream.player.early` has begun it.
+
+    `ring` is the descriptor of a ring, `card` the process that was started to read it.
+    """
+    player = _Player(child, SoundRing(ring, QUANTUM), card)
     try:
         player.run()
     finally:
@@ -87,34 +97,43 @@ def play(child: ChildSide) -> None:
 class _Teller:
     """Sends the newest facts on a thread of its own: a daemon that hangs holds up nobody."""
 
-    def __init__(self, child: ChildSide, memory: Remembered | None, began_1970: float) -> None:
+    def __init__(
+        self, child: ChildSide, memory: Remembered | None, kept: PlaceFile | None,
+        began_1970: float,
+    ) -> None:  # fmt: skip
         self._child = child
         self._memory = memory
+        self._kept = kept
         self._began_1970 = began_1970
         self._newest: dict[str, Any] | None = None
+        self._place: Place | None = None
         self._events: deque[dict[str, Any]] = deque(maxlen=WAITING_EVENTS)
         self._wake = threading.Event()
         threading.Thread(target=self._work, name="teller", daemon=True).start()
 
-    def tell(self, facts: dict[str, Any], events: Sequence[dict[str, Any]]) -> None:
+    def tell(
+        self, facts: dict[str, Any], events: Sequence[dict[str, Any]], place: Place | None
+    ) -> None:
         """Replaces what was not sent yet; events are kept."""
         self._events.extend(events)
-        self._newest = facts
+        self._newest, self._place = facts, place
         self._wake.set()
 
     def _work(self) -> None:
         while True:
             self._wake.wait()
             self._wake.clear()
-            facts, self._newest = self._newest, None
+            facts, self._newest, place = self._newest, None, self._place
             if facts is None:
                 continue
             events: list[Any] = []
             while self._events:
                 events.append(self._events.popleft())
+            # Files are written here, because that may wait for a disk.
+            if self._kept is not None and place is not None:
+                self._kept.follow(place, float(facts["captured_at"]))
             self._child.send({"playing": {**facts, "events": events}})
             if self._memory is not None:
-                # Here, because it may wait for a disk.
                 now = self._began_1970 + time.monotonic()
                 self._memory.follow((ShowEvent(**event) for event in events), now)
 
@@ -122,15 +141,10 @@ class _Teller:
 class _Player:
     """Everything the process holds."""
 
-    def __init__(self, child: ChildSide) -> None:
+    def __init__(self, child: ChildSide, ring: SoundRing, card: LineProcess | None) -> None:
         self._child = child
         given: Mapping[str, Any] = child.arguments
-        self._settings = OutputSettings(
-            device=str(given["device"]), host_api=str(given["host_api"]),
-            channels=tuple(int(channel) for channel in given["channels"]),
-            rate=int(given["rate"]), block_samples=int(given["block_samples"]),
-            needed=int(given["needed"]),
-        )  # fmt: skip
+        self._settings = OutputSettings.of(given)
         self._rate = self._settings.rate
         self._clocked = bool(given["clocked"])
         self._trim = np.float32(10.0 ** (float(given["trim_db"]) / 20.0))
@@ -144,22 +158,30 @@ class _Player:
         """When the monotonic clock was 0, in seconds since 1970: a night outlives the machine's."""
 
         self._memory: Remembered | None = None
+        self._place_file: PlaceFile | None = None
+        self._lost = None
+        """Where the music of a player before this one was, and when."""
+
+        now = time.monotonic()
         if given.get("state") is not None:
             self._began_1970 = float(given["monotonic_began_1970"])
-            self._memory = Remembered(
-                Path(str(given["state"])), self._tracks, self._began_1970 + time.monotonic()
-            )
+            folder = Path(str(given["state"]))
+            self._memory = Remembered(folder, self._tracks, self._began_1970 + now)
+            self._place_file = PlaceFile(folder, self._began_1970)
+            self._lost = self._place_file.take(now)
+        armed = bool(given["armed"])
         self._mixer = Mixer(
             self._tracks, self._loader, rate=self._rate, seed=int(given["seed"]),
             rules=self._rules, history=self._memory.tonight if self._memory is not None else (),
-            pairs=self._pairs, armed=bool(given["armed"]),
+            pairs=self._pairs, armed=armed,
+            place=self._lost.by(now) if self._lost is not None and not armed else None,
         )  # fmt: skip
         self._loader.sounding = self._sounding
         self._wishes: deque[tuple[int, Mix]] = deque(maxlen=16)
         """From the control thread to the thread that renders."""
 
-        samples = int(float(given["ring_seconds"]) * self._rate)
-        self._ring = SoundRing.make(samples, QUANTUM, self._pairs.count)
+        self._ring = ring
+        self._first_card = card
         self._clock = HeardClock(self._rate, time.monotonic())
         self._output = ""
         """Name of the open card, or empty. Set by the device thread only."""
@@ -191,7 +213,8 @@ class _Player:
         work = self._look_after_card if self._clocked else self._feed_unclocked
         device = threading.Thread(target=work, name="device", daemon=True)
         device.start()
-        self._looked.wait(ANSWER_SECONDS + 1.0)
+        self._looked.wait(LOADING_SECONDS + ANSWER_SECONDS + 1.0)
+        self._begin()
         rendering = threading.Thread(target=self._render, name="render", daemon=True)
         rendering.start()
         # From here on hardly anything makes garbage in circles, and nobody tidies up by chance.
@@ -209,7 +232,7 @@ class _Player:
         self._control(device, rendering)
 
     def _control(self, *threads: threading.Thread) -> None:
-        teller = _Teller(self._child, self._memory, self._began_1970)
+        teller = _Teller(self._child, self._memory, self._place_file, self._began_1970)
         tell_at = tidy_at = time.monotonic()
         while True:
             message = self._child.receive(max(0.0, tell_at - time.monotonic()))
@@ -238,6 +261,13 @@ class _Player:
             self._ending.wait(FADE_OUT_SECONDS + in_the_ring + self._clock.latency + 0.05)
         self._ending.set()
         self._let_go.wait(0.6)
+
+    def _begin(self) -> None:
+        """Musical time begins now; that of music that was lost has gone on meanwhile."""
+        clock, taken = self._clock, self._ring.read
+        clock.observe(taken, time.monotonic())
+        if self._lost is not None and self._mixer.goes_on and self._clocked:
+            self._mixer.begin_at(self._lost.by(clock.when_heard(taken)).beat)
 
     def _warm_up(self) -> None:
         """Wait for the first track, so that ready means that there is something to hear.
@@ -310,7 +340,7 @@ class _Player:
             asdict(event) | {"t": clock.when_heard(event.t * self._rate)}
             for event in self._mixer.events()
         ]
-        teller.tell(facts, events)
+        teller.tell(facts, events, self._mixer.place(playing.sample))
 
     # ---- render thread -------------------------------------------------------------------------
 
@@ -319,7 +349,6 @@ class _Player:
         with contextlib.suppress(OSError, AttributeError):  # where the limits allow it
             os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(40))
         ring = self._ring
-        self._clock.observe(ring.read, time.monotonic())  # musical time begins now
         while not self._ending.is_set():
             if self._output and not self._clocked:
                 time.sleep(0.05)  # the card's own thread renders
@@ -336,20 +365,21 @@ class _Player:
         """See what the card has taken; without one, take away what it would have taken."""
         ring, clock, calls = self._ring, self._clock, self._ring.calls
         now = time.monotonic()
-        if calls != self._calls_seen:
+        asked = calls != self._calls_seen
+        if asked:
             self._calls_seen, self._asked_at = calls, now
-            if ring.is_open:
+        if ring.is_open:
+            if asked:
                 clock.observe(ring.read, now)
-                return
-            if self._output:
-                ring.open()
-                return
-        if not ring.is_open:
-            due = clock.taken_at(now) - ring.read
-            if due > LOST_TIME_SECONDS * self._rate:
-                clock.observe(ring.read, now)
-            elif due >= 1.0:
-                ring.skip(int(due))
+            return
+        due = clock.taken_at(now) - ring.read
+        if due > LOST_TIME_SECONDS * self._rate:
+            clock.observe(ring.read, now)
+        elif due >= 1.0:
+            due -= ring.skip(int(due))
+        # Not before the ring is full of what is due: the beat is where time has it.
+        if asked and self._output and due < 1.0 and ring.filled >= ring.capacity - 2 * QUANTUM:
+            ring.open()
 
     def _next_quantum(self, out: NDArray[np.float32]) -> None:
         mixer = self._mixer
@@ -375,7 +405,8 @@ class _Player:
         while not self._ending.is_set():
             started_at = time.monotonic()
             try:
-                card = Card(self._settings, self._ring)
+                first, self._first_card = self._first_card, None
+                card = Card(first or start_card(self._settings, self._ring.fd))
             except OSError as error:
                 self._say_silent(f"no process for the sound card could be made: {error}")
             else:
@@ -399,14 +430,16 @@ class _Player:
     def _watch(self, card: Card) -> str:
         """Until the card is lost, or the end comes; why it is lost."""
         lost_after = max(LOST_SECONDS, 4.0 * self._settings.block_samples / self._rate)
-        answered_at = time.monotonic()
+        answered_at, patience = time.monotonic(), LOADING_SECONDS
         while not self._ending.is_set():
             try:
                 said = card.listen(LOOK_SECONDS)
             except EOFError:
                 return "the process that holds the sound card has ended"
             now = time.monotonic()
-            if said is not None:
+            if said == LOADED:
+                answered_at, patience = now, ANSWER_SECONDS
+            elif said is not None:
                 answered_at = self._asked_at = now
                 if said.output:
                     self._card_is_open(said.output, said.latency, said.lacks)
@@ -415,7 +448,7 @@ class _Player:
                 self._looked.set()
             elif self._output and now - self._asked_at > lost_after:
                 return f"{self._output} has not asked for sound for {now - self._asked_at:.2f} s"
-            elif not self._output and now - answered_at > ANSWER_SECONDS:
+            elif not self._output and now - answered_at > patience:
                 return "the sound card does not answer"
         return ""
 
@@ -490,7 +523,8 @@ def _patiently(child: ChildSide, work: Callable[[], T]) -> T:
     thread = threading.Thread(target=run, name="first work", daemon=True)
     thread.start()
     while thread.is_alive():
-        child.receive(0.05)  # there is no message before ready
+        thread.join(0.02)
+        child.receive(0.0)  # there is no message before ready
     if failed:
         raise failed[0]
     return done[0]

@@ -23,19 +23,18 @@ import numpy as np
 from numba import carray, cfunc, njit, types  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 
+from crowdstream.player.early import RING_HEAD, RING_ROUTE, make_ring
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Places of the numbers before the sound.
 _CAPACITY, _WIDTH, _PAIRS, _OPEN = range(4)
 _WRITTEN, _READ, _MISSING, _UNDERRUNS, _CALLS, _LATE = 8, 16, 17, 18, 19, 20
-_ROUTE: Final = 24
+_ROUTE: Final = RING_ROUTE
 """From here on the card's channel of each column, from 0; -1 where the card has none for it."""
 
-MOST_PAIRS: Final = 6
-"""The house, a cue, and four stems."""
-
-_HEAD: Final = 40
+_HEAD: Final = RING_HEAD
 """The writer's number and the reader's lie in different lines of the processor's cache."""
 
 _OUTPUT_UNDERFLOW: Final = 4
@@ -133,15 +132,7 @@ class SoundRing:
 
         It holds so many stereo `pairs` side by side, MOST_PAIRS at most.
         """
-        if not 1 <= pairs <= MOST_PAIRS:
-            raise ValueError(f"a ring holds 1 to {MOST_PAIRS} pairs, not {pairs}")
-        capacity = max(2, -(-samples // quantum)) * quantum
-        fd = os.memfd_create("crowdstream-sound", os.MFD_CLOEXEC)
-        os.ftruncate(fd, 8 * (_HEAD + capacity * pairs))
-        os.pwrite(fd, np.array([capacity, 0, pairs], np.int64).tobytes(), 0)
-        ring = cls(fd, quantum)
-        ring.route(tuple(range(1, 2 * pairs + 1)))
-        return ring
+        return cls(make_ring(samples, quantum, pairs), quantum)
 
     @property
     def address(self) -> int:

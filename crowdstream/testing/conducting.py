@@ -11,6 +11,7 @@ from typing import Final
 from crowdstream.music.conductor import Conductor, Heard, Rules
 from crowdstream.music.library import Track
 from crowdstream.music.orders import Fade, Jump, Knob, Order, Start, Stop, Sweep
+from crowdstream.music.place import Place, bar_of
 from crowdstream.music.rules import BASS, DRUMS, VOCALS
 from crowdstream.music.transitions import FLAT
 from crowdstream.music.voices import Said
@@ -148,16 +149,17 @@ class Night:
 def a_night(
     bars: int, wish: Wish, *, rules: Rules, library: Sequence[Track],
     ready: Callable[[int], bool] = lambda _: True, seed: int = 0, history: Sequence[Heard] = (),
-    broken: Sequence[str] = (),
+    broken: Sequence[str] = (), place: Place | None = None,
 ) -> Night:  # fmt: skip
-    """Let it conduct for so many bars; `wish` is asked for each."""
-    conductor = Conductor(library, rules, seed=seed, history=history)
+    """Let it conduct for so many bars, from `place` on; `wish` is asked for each."""
+    conductor = Conductor(library, rules, seed=seed, history=history, place=place)
     for track_id in broken:
         conductor.give_up(track_id)
     night = Night()
     bpm = after = conductor.first_bpm
     decks: dict[int, DeckRun] = {}
-    for bar in range(bars):
+    first = bar_of(place.beat) if place is not None and conductor.goes_on else 0
+    for bar in range(first, first + bars):
         now = 4.0 * bar - 1.0
         conductor.hear(wish(bar))
         _carry_out(conductor.gesture(now - 1.0), now - 1.0, bar, decks, night)

@@ -183,7 +183,10 @@ class Recording:
 
 
 def record(seconds: float, path: Path, channels: int) -> None:
-    """Be the recorder: connect to whoever plays, keep what comes until SIGTERM."""
+    """Be the recorder: connect to whoever plays, keep what comes until SIGTERM.
+
+    From the first connection on time goes on, also while nobody plays; who comes later is heard.
+    """
     import jack
     import numpy as np
 
@@ -205,20 +208,29 @@ def record(seconds: float, path: Path, channels: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: state.update(end=True))
     with client:
         print("ready", flush=True)
-        heard = path.with_suffix(".seconds")
+        heard, part = path.with_suffix(".seconds"), path.with_suffix(".part")
         while not state["end"]:
-            if not state["connected"]:
-                outs = [
-                    port for port in client.get_ports(is_audio=True, is_output=True)
-                    if not port.name.startswith(("recorder", "system"))
-                ]  # fmt: skip
-                if len(outs) >= channels:
-                    for out, into in zip(outs, ins, strict=False):
-                        client.connect(out, into)
-                    state["connected"] = True
-            heard.write_text(str(state["heard"] / client.samplerate))
+            # Who plays may be gone again while it is looked at.
+            with contextlib.suppress(jack.JackError):
+                if not all(into.connections for into in ins):
+                    state["connected"] |= _connect(client, ins)
+            part.write_text(str(state["heard"] / client.samplerate))
+            part.replace(heard)
             time.sleep(0.01)
     np.save(path, sound[: state["heard"]])
+
+
+def _connect(client: Any, ins: list[Any]) -> bool:
+    """Hear the first client that plays with as many ports, if there is one."""
+    outs = [
+        port for port in client.get_ports(is_audio=True, is_output=True)
+        if not port.name.startswith(("recorder", "system"))
+    ]  # fmt: skip
+    if len(outs) < len(ins):
+        return False
+    for out, into in zip(outs, ins, strict=False):
+        client.connect(out, into)
+    return True
 
 
 if __name__ == "__main__":

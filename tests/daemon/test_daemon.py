@@ -88,8 +88,12 @@ def test_a_player_that_is_killed_is_made_anew(playing: Daemon) -> None:
     def plays_again() -> bool:
         stages = {stage["name"]: stage for stage in playing.status().get("stages", ())}
         speakers = stages.get("speakers", {"restarts": 0})
-        plays = speakers["state"] == "running" and speakers["since_sent_seconds"] < 1.0
-        return speakers["restarts"] == 1 and bool(plays)
+        sent = speakers.get("since_sent_seconds")
+        return (
+            speakers["restarts"] == 1
+            and speakers["state"] == "running"
+            and (sent is not None and sent < 1.0)
+        )
 
     until("playing again", plays_again, 40.0)
     assert playing.process.poll() is None

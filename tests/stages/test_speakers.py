@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
@@ -21,8 +22,10 @@ from crowdstream.controls import Controls
 from crowdstream.errors import ConfigError, CrowdstreamError, WorkerError
 from crowdstream.packets import DeckState, Mix, Packet, Playing, ShowEvent
 from crowdstream.player.facts import playing_of
+from crowdstream.player.kept import FILE
 from crowdstream.player.pairs import Pairs
 from crowdstream.stage import Places
+from crowdstream.testing.jack import JackServer
 from crowdstream.testing.music import SHORT_FORM, a_track, write_clicks
 from crowdstream.testing.stages import SilentLog, a_context
 from stages.speakers import Speakers, SpeakersConfig, player_arguments
@@ -71,6 +74,11 @@ class Player:
         self._work.cancel()
         await asyncio.wait({self._work})
         await self.stage.close()
+
+    async def ends(self) -> None:
+        """The chain ends in order, before the stage does."""
+        self.wishes.close()
+        await asyncio.wait({self.work})
 
     @property
     def work(self) -> asyncio.Task[None]:
@@ -287,9 +295,86 @@ async def test_what_was_heard_is_not_heard_first_after_a_restart(
             heard = await playing.until(lambda p: (p.track and p.events) or p.beat > 2.0)
             begun.append(heard.track)
             await playing.until(lambda p, beat=heard.beat: p.beat > beat + 1.0)
+            await playing.ends()
     assert sorted(begun) == ["One", "Two"]
     kept = list(tmp_path.rglob("heard.jsonl"))
     lines = [json.loads(line) for line in kept[0].read_text().splitlines()]
     now = CLOCK.local_time().timestamp()
     assert [line["id"].title() for line in lines] == begun
     assert all(now - 120.0 < line["at"] <= now + 1.0 for line in lines)
+
+
+def place_file(folder: Path) -> Path | None:
+    """Where the player says where the music is, if it does."""
+    return next(folder.rglob(FILE), None)
+
+
+@pytest.mark.timeout(120)
+async def test_a_player_that_is_killed_goes_on_where_the_music_would_be(
+    library: Path, tmp_path: Path
+) -> None:
+    """The same track, the same count of beats, the same stems, as if it had played on silently."""
+    wish = {"drive": 0.3, "gains": (0.9, 0.8, 0.0, 0.5), "bpm": 121.0}
+    async with Player(a_config(library), tmp_path) as playing:
+        playing.wishes.send_nowait(a_wish(**wish))
+        before = await playing.until(lambda p: p.beat > 8.0 and place_file(tmp_path) is not None)
+        os.kill(playing.pid, signal.SIGKILL)
+        await asyncio.wait({playing.work}, timeout=5.0)
+    async with Player(a_config(library), tmp_path) as playing:
+        told: list[ShowEvent] = []
+
+        def noted(p: Playing) -> Playing:
+            told.extend(event for event in p.events if event.event in ("start", "again"))
+            return p
+
+        after = await playing.until(lambda p: noted(p).track)
+        heard = await playing.until(lambda p: noted(p).beat > after.beat + 4.0)
+        assert not place_file(tmp_path)  # until it has played for a while
+    beats = (after.captured_at - before.captured_at) * before.bpm / 60.0
+    assert after.beat - before.beat == pytest.approx(beats, abs=0.1)
+    assert after.bpm == pytest.approx(before.bpm, abs=0.3)
+    assert (after.track, after.decks[0].track_id) == (before.track, before.decks[0].track_id)
+    offsets = [p.decks[0].beat - p.beat for p in (before, after, heard)]
+    assert offsets == pytest.approx([offsets[0]] * 3, abs=1e-6)
+    assert after.gains == pytest.approx(before.gains, abs=0.05)
+    assert [event.event for event in told] == ["again"]
+    assert re.fullmatch(r"the player was lost for \d+\.\d s", told[0].why)
+
+
+async def test_a_night_that_ended_in_order_is_not_gone_on_with(
+    library: Path, tmp_path: Path
+) -> None:
+    """Whatever was written, the end takes it away."""
+    async with Player(a_config(library), tmp_path) as playing:
+        await playing.until(lambda _: place_file(tmp_path) is not None)
+        await playing.ends()
+    assert not place_file(tmp_path)
+
+
+@pytest.mark.system
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_a_player_that_is_killed_is_soon_heard_again_on_the_beat(
+    library: Path, tmp_path: Path, jack: JackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through a card that keeps time. How soon depends on the machine: see with `pytest -s`."""
+    for name, value in jack.environment.items():
+        monkeypatch.setenv(name, value)
+    config = SpeakersConfig(library=library)
+    before: Playing | None = None
+    for _ in range(3):
+        begun = CLOCK.now()
+        async with Player(config, tmp_path) as playing:
+            after = await playing.until(lambda p: p.peak > 0.01 and p.state != "silent", 30.0)
+            seconds = CLOCK.now() - begun
+            if before is not None:
+                gone = after.captured_at - before.captured_at
+                off = after.beat - before.beat - gone * (before.bpm + after.bpm) / 120.0
+                print(f"heard again after {seconds:.2f} s, {off:+.4f} beats off")
+                assert after.track == before.track
+                assert abs(off) < 0.05
+                assert seconds < 20.0
+            await playing.until(lambda p, beat=after.beat: p.beat > beat + 8.0)
+            before = await playing.until(lambda _: place_file(tmp_path) is not None)
+            os.kill(playing.pid, signal.SIGKILL)
+            await asyncio.wait({playing.work}, timeout=5.0)
