@@ -88,7 +88,7 @@ OF_OTHERS: Final[dict[str, str]] = {
     "plan": "pydantic",
     "log": "structlog",
     "dsp": "numba",
-    "music": "pyloudnorm soundfile soxr",
+    "music": "pyloudnorm soundfile soxr tomlkit",
     "player": "numba pydantic pylibrb sounddevice",
     "vision": "PIL cv2 numba onnxruntime openvino",
     "library": "av defusedxml mutagen soundfile soxr",
