@@ -60,7 +60,7 @@ TABLE: Final[dict[str, str]] = {
     # Music that people bring, made into tracks by jobs beside the daemon.
     "library": "errors music packets",
     # Whole runs without a clock, and what is made of them.
-    "offline": "clock config dsp errors models music packets plan player recipe registry slots "
+    "offline": "clock config dsp errors library models music packets plan player recipe registry slots "
     "stage status supervisor testing vision worker",
     # Small real parts, for tests and for whoever writes a stage.
     "testing": "channel clock controls errors music offload packets recipe registry stage",

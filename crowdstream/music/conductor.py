@@ -82,6 +82,10 @@ class Conductor:
         self._choosing.give_up(track_id)
         return bool(self._choosing.left)
 
+    def renew(self, track: Track) -> None:
+        """It has stems now: when it is chosen next it comes with them. Any thread may call."""
+        self._choosing.renew(track)
+
     @property
     def first_bpm(self) -> float:
         """The tempo to begin with."""
