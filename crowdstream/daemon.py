@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -56,13 +56,14 @@ async def run(
     seconds: float | None = None,
     draw: Draw | None = None,
     on_stopping: Callable[[], None] | None = None,
+    beside: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> Status:
     """Run the plan until `stop` is set, or for so many `seconds`, or until its sources end.
 
     A show that is armed begins when `begin` is set, or at once if it went on when the last daemon
     died. Tells systemd when the music plays, feeds the watchdog while this loop and the player
     live, and writes `status.json` into `runtime` once a second for `crowdstream doctor`. Calls
-    `on_stopping` when `seconds` have passed.
+    `on_stopping` when `seconds` have passed. `beside` runs with it, and is cancelled at its end.
 
     Raises:
         StageFailed: a stage that had to work did not.
@@ -117,6 +118,8 @@ async def run(
                         _write_status(supervisor, latest, runtime, clock), name="status"
                     )
                 )
+            if beside is not None:
+                around.append(services.create_task(beside(), name="beside"))
             if draw is not None:
                 around.append(
                     services.create_task(_draw(supervisor, latest, draw, clock), name="line")

@@ -101,6 +101,9 @@ class SpeakersConfig(StageConfig):
         None,
         description="Folder of tracks; none: those of `library add`, or the built-in music.",
     )
+    separate: Literal["off", "fast", "high"] = Field(
+        "high", description="Stems for tracks without, in the background; fast ones bleed."
+    )
     cache_gb: float = Field(
         2.0, ge=0.1, le=1000, description="Decoded tracks kept on disk, in gigabytes."
     )

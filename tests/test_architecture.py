@@ -61,7 +61,7 @@ TABLE: Final[dict[str, str]] = {
     # Music that people bring, made into tracks by jobs beside the daemon.
     "library": "errors music packets",
     # Whole runs without a clock, and what is made of them.
-    "offline": "clock config dsp errors models music packets plan player recipe registry slots "
+    "offline": "clock config dsp errors library models music packets plan player recipe registry slots "
     "stage status supervisor testing vision worker",
     # Small real parts, for tests and for whoever writes a stage.
     "testing": "channel clock controls errors music offload packets recipe registry stage",
@@ -90,7 +90,7 @@ OF_OTHERS: Final[dict[str, str]] = {
     "plan": "pydantic",
     "log": "structlog",
     "dsp": "numba",
-    "music": "pyloudnorm soundfile soxr",
+    "music": "pyloudnorm soundfile soxr tomlkit",
     "player": "numba pydantic pylibrb sounddevice",
     "vision": "PIL cv2 numba onnxruntime openvino",
     "library": "av defusedxml mutagen soundfile soxr",

@@ -16,6 +16,8 @@ from crowdstream.commands import (
     subcommand,
     the_config,
 )
+from crowdstream.commands.library_separate import add_options as add_separate_options
+from crowdstream.commands.library_separate import separate
 from crowdstream.config import Config, places_of
 from crowdstream.errors import CrowdstreamError, UsageError
 from crowdstream.music.library import default_library
@@ -35,6 +37,8 @@ ACTIONS: Final = {
     "check": ("look at every track, and say what to mend", "crowdstream library check --deep"),
     "measure": ("measure tracks anew; what was changed by hand stays",
                 "crowdstream library measure low-tide"),
+    "separate": ("give stems to tracks that play whole; the daemon does it in the background",
+                 "crowdstream library separate low-tide --quality high"),
     "remove": ("take a track out, with its files", "crowdstream library remove low-tide --yes"),
     "import-rekordbox": ("take grids, cues and tags from an exported rekordbox collection",
                          "crowdstream library import-rekordbox rekordbox.xml --root /media/usb"),
@@ -75,6 +79,8 @@ def add(subcommands: Any) -> None:
             action.add_argument("id", metavar="ID", help="as library list says it")
         if name == "measure":
             action.add_argument("id", nargs="*", metavar="ID", help="(default: all)")
+        if name == "separate":
+            add_separate_options(action)
         if name == "check":
             action.add_argument(
                 "--deep", action="store_true", help="decode everything, and compare its hash"
@@ -97,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Do one of them."""
     config = the_config(arguments, quiet=True)
     folder, whence = _folder(arguments, config)
-    if arguments.action != "list" or not arguments.json:
+    if arguments.action not in ("list", "separate") or not arguments.json:
         say(f"library: {folder} ({whence})")
     jobs = getattr(arguments, "jobs", None)
     if jobs is not None and not 1 <= jobs <= 64:
@@ -105,6 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
     actions = {
         "add": _add, "list": _list, "show": _show, "check": _check, "remove": _remove,
         "export": _export, "measure": _measure, "import-rekordbox": _rekordbox,
+        "separate": separate,
     }  # fmt: skip
     return actions[arguments.action](arguments, folder)
 

@@ -15,6 +15,7 @@ from typing import Any
 from crowdstream import __version__
 from crowdstream.clock import SystemClock
 from crowdstream.commands import add_config, subcommand, the_config, the_model
+from crowdstream.commands.background import Beside, separating
 from crowdstream.commands.line import LiveLine
 from crowdstream.commands.source import source_of
 from crowdstream.config import Config, places_of
@@ -180,7 +181,17 @@ async def _main(
         plan, stop, begin=begin, places=places_of(config), log=log, health=config.health,
         runtime=runtime, seconds=arguments.seconds, draw=line.draw if line is not None else None,
         on_stopping=lambda: _guard(config.health.grace_seconds + 1.0),
+        beside=_beside(plan, config, log),
     )  # fmt: skip
+
+
+def _beside(plan: Plan, config: Config, log: Any) -> Beside | None:
+    """The work in the background, where this chain plays music."""
+    speakers = next((stage.config for stage in plan.stages if stage.use == "speakers"), None)
+    if speakers is None:
+        return None
+    quality, library = getattr(speakers, "separate", "off"), getattr(speakers, "library", None)
+    return separating(library, quality, places_of(config).state, config.path, log)
 
 
 def _reload(arguments: argparse.Namespace, log: Any) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from crowdstream.music.library import (
     BEATS_PER_BAR,
     MEASURED,
+    TRACK_FILE,
     Cue,
     Section,
     Track,
@@ -59,8 +60,8 @@ def describe(stems: NDArray[np.int16], rate: int, given: Given, *, whole: bool) 
     """Measure a track, and weigh it against what others say.
 
     `stems` has the shape (1 or 4, samples, 2). A grid from elsewhere counts where the strokes lie
-    on it; a tempo in a tag decides which octave is meant; a key in a tag counts, for programs that
-    do nothing else know it better.
+    on it; a tempo in a tag decides which octave is meant where the sound leaves that open; a key
+    in a tag counts, for programs that do nothing else know it better.
     """
     mix = sum_of(stems)
     seconds = len(mix) / rate
@@ -89,12 +90,17 @@ def describe(stems: NDArray[np.int16], rate: int, given: Given, *, whole: bool) 
         else:
             notes.append(f"the given grid is not taken: {check.reason}")
     elif given.bpm is not None:
-        for factor in (2.0, 0.5):
-            if abs(given.bpm / (factor * found.bpm) - 1.0) < OCTAVE_TOLERANCE:
-                grid = grid.moved_to(factor * found.bpm, grid.first_beat_seconds, seconds)
-                notes.append(f"{grid.bpm:.2f} BPM is the octave of its tag")
-        if abs(given.bpm / grid.bpm - 1.0) > OCTAVE_TOLERANCE:
+        octave = next((f for f in (2.0, 1.0, 0.5) if _is_near(given.bpm, f * found.bpm)), None)
+        if octave is None:
             notes.append(f"its tag says {given.bpm:g} BPM; measured were {found.bpm:.2f}")
+        elif octave != 1.0 and found.octave_is_clear:
+            notes.append(
+                f"its tag says {given.bpm:g} BPM, {'twice' if octave > 1.0 else 'half'} of what is"
+                f" clearly heard; {found.bpm:.2f} counts (bpm in {TRACK_FILE} changes it)"
+            )
+        elif octave != 1.0:
+            grid = grid.moved_to(octave * found.bpm, grid.first_beat_seconds, seconds)
+            notes.append(f"{grid.bpm:.2f} BPM is the octave of its tag")
     if confidence < UNSURE:
         notes.append(f"its beats are unsure: {found.doubt or 'they are not regular'}")
     facts: dict[str, Any] = {
@@ -163,6 +169,10 @@ def sum_of(stems: NDArray[np.int16] | Sequence[NDArray[np.int16]]) -> NDArray[np
         mix += sound
     mix *= np.float32(1.0 / 32768.0)
     return mix
+
+
+def _is_near(said: float, bpm: float) -> bool:
+    return abs(said / bpm - 1.0) < OCTAVE_TOLERANCE
 
 
 class _Grid(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,6 +21,7 @@ from crowdstream.library.sound import at_rate, decode, to_library_rate
 from crowdstream.library.tags import Tags, read_tags, stem_names
 from crowdstream.music.library import (
     MIX,
+    TRACK_FILE,
     WHOLE_PLAYS_AS,
     Cue,
     Source,
@@ -257,15 +259,19 @@ def _described(parts: Parts, tags: Tags, job: dict[str, Any], working: Path) -> 
 def measure_again(job: dict[str, Any], working: Path) -> dict[str, Any]:
     """Measure a track of the library anew; its new `track.toml` lies in the working folder.
 
-    What a person has changed stays. Hints of the job are what another program says of it.
+    What a person has changed stays. Hints of the job are what another program says of it. Tags
+    that somebody has written into its sound files since count like those of the file it came from.
     """
     track = read_track(Path(job["path"]))
     stems = load_stems(track, track.rate)
+    tags = read_tags(track.folder / next(iter(track.files.values())))
     if track.whole:
         stems = stems[WHOLE_PLAYS_AS : WHOLE_PLAYS_AS + 1]
+    else:
+        tags = tags._replace(title=None)  # its title is "drums"
     hints = job["hints"]
     before = given_in(track.measured)
-    given = given_of(hints, Tags(bpm=before.bpm, key=before.key))
+    given = given_of(hints, Tags(bpm=tags.bpm or before.bpm, key=tags.key or before.key))
     if "grid_bpm" not in hints:
         given = given._replace(
             grid_bpm=before.grid_bpm, grid_first_beat_seconds=before.grid_first_beat_seconds
@@ -274,12 +280,16 @@ def measure_again(job: dict[str, Any], working: Path) -> dict[str, Any]:
         given = given._replace(cues=track.cues)
     described = describe(stems, track.rate, given, whole=track.whole)
     fresh = described_anew(track, described)
-    names = {key: hints[key] for key in ("title", "artist") if hints.get(key)}
+    names: dict[str, Any] = {"title": hints.get("title") or tags.title}
+    names["artist"] = hints.get("artist") or tags.artist
+    names = {key: name for key, name in names.items() if name}
     fresh = replace(
         fresh,
         measured={**fresh.measured, **names},
         **{key: name for key, name in names.items() if key not in track.edited},
     )
+    # Written over a copy: what a person has noted in it stays there.
+    shutil.copyfile(track.folder / TRACK_FILE, working / TRACK_FILE)
     write_track(replace(fresh, folder=working))
     return {
         "changed": fresh != track,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from crowdstream.errors import CrowdstreamError, MediaError
-from crowdstream.library.make import hash_of_sound
-from crowdstream.music.library import MIX, Track, load_stems, read_library, write_track
+from crowdstream.music.library import MIX, Track, read_library, write_track
+from crowdstream.music.separated import read_separated
 from crowdstream.packets import STEMS
+
+_BLOCK: Final = 1 << 18
 
 
 def whole_tracks(library: Path) -> tuple[Track, ...]:
@@ -20,9 +25,10 @@ def whole_tracks(library: Path) -> tuple[Track, ...]:
 def give_stems(track: Track, stems: Path) -> Track:
     """Take `drums.flac` and the others from a folder; the track with them, on the disk as well.
 
-    Its grid and what was changed by hand stay. The mix stays beside the stems: a player that was
-    started before goes on with it, and it can be separated again. Until `track.toml` is replaced,
-    at the end and as a whole, the track is what it was.
+    Its grid and what was changed by hand stay; where a `stems.toml` says how they were separated,
+    `Track.separation` does too, so that stems that bleed are kept together. The mix stays beside
+    the stems: a player that was started before goes on with it, and it can be separated again.
+    Until `track.toml` is replaced, at the end and as a whole, the track is what it was.
 
     Raises:
         CrowdstreamError: the track has stems.
@@ -48,10 +54,33 @@ def give_stems(track: Track, stems: Path) -> Track:
     for file in files.values():
         half = track.folder / f".{file}"
         shutil.copyfile(stems / file, half)
+        _to_disk(half)
         half.replace(track.folder / file)
-    given = replace(track, files=files)
+    separated = read_separated(stems)
+    quality = separated.quality if separated is not None else ""
+    given = replace(track, files=files, separation=quality)
     if track.source is not None:
-        parts = dict(zip(STEMS, load_stems(given, track.rate), strict=True))
-        given = replace(given, source=replace(track.source, sound_sha256=hash_of_sound(parts)))
+        sound_sha256 = _hash_of_files(track.folder)
+        given = replace(given, source=replace(track.source, sound_sha256=sound_sha256))
     write_track(given)
     return given
+
+
+def _hash_of_files(folder: Path) -> str:
+    """As `hash_of_sound` of the stems in a folder, of which only a piece is in memory at a time."""
+    import numpy as np
+    import soundfile
+
+    digest = hashlib.sha256()
+    for name in STEMS:
+        with soundfile.SoundFile(folder / f"{name}.flac") as sound:
+            digest.update(f"{name} {sound.frames}\n".encode())
+            for block in sound.blocks(_BLOCK, dtype="int16", always_2d=True):
+                stereo = np.broadcast_to(block, (len(block), 2))
+                digest.update(np.ascontiguousarray(stereo, "<i2").data)
+    return digest.hexdigest()
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

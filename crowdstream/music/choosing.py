@@ -79,7 +79,7 @@ class Choosing:
         self._random = random.Random(seed)
         self._heard: deque[Heard] = deque(history, maxlen=REMEMBERED)
         self._broken: set[str] = set()
-        self._regridded: dict[tuple[str, int], Track] = {}
+        self._regridded: dict[tuple[str, bool, int], Track] = {}
         self._artists = len({track.artist for track in self._tracks})
         self._energies = {track.id: energy_of(track) for track in self._tracks}
         self._own_bpm = {track.id: track.bpm for track in self._tracks}
@@ -93,6 +93,10 @@ class Choosing:
     def give_up(self, track_id: str) -> None:
         """This one cannot be loaded."""
         self._broken.add(track_id)
+
+    def renew(self, track: Track) -> None:
+        """It is another now, under the same id: from the next choice on. Any thread may call."""
+        self._tracks = tuple(track if track.id == one.id else one for one in self._tracks)
 
     def is_broken(self, track: Track) -> bool:
         """Whether it cannot be loaded."""
@@ -222,7 +226,7 @@ class Choosing:
         power = int(track.bpm * _ROOT < bpm) - int(track.bpm > bpm * _ROOT)
         if power == 0 or not SLOWEST_GRID <= track.bpm * 2.0**power <= FASTEST_GRID:
             return track
-        key = (track.id, power)
+        key = (track.id, track.whole, power)
         if key not in self._regridded:
             self._regridded[key] = _counted_at(track, power) or track
         return self._regridded[key]

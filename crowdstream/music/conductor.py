@@ -89,6 +89,10 @@ class Conductor:
         self._choosing.give_up(track_id)
         return bool(self._choosing.left)
 
+    def renew(self, track: Track) -> None:
+        """It has stems now: when it is chosen next it comes with them. Any thread may call."""
+        self._choosing.renew(track)
+
     @property
     def goes_on(self) -> bool:
         """It begins where it was; False as soon as something is heard."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from crowdstream.music.doubt import Evidence, first_stroke, tempo_wander, trust
 from crowdstream.music.onsets import (
     FINE_HOP,
     FINE_RATE,
@@ -22,6 +23,7 @@ from crowdstream.music.onsets import (
     Onsets,
     band_power,
 )
+from crowdstream.music.repeats import at_lag, autocorrelation, repetition, top_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,14 +41,10 @@ EDGE: Final = 0.006
 UNSURE: Final = 0.45
 """The confidence of what is one of two."""
 
+PLAIN_LOOK: Final = 1.4
+"""Drums that look so much like bars, with a kick on every beat, tell where the beat is."""
+
 BAR: Final = 4
-REPEATS: Final = {1: 1.0, 2: 1.0, 3: 1.0, 4: 1.5, 5: 1.0, 6: 1.0, 7: 1.0, 8: 1.5, 16: 1.0}
-"""Beats after which music in four repeats, and their weight. The odd ones tell a beat from what
-only fits into the bar: a dotted rhythm, a bar of three in which somebody counts four."""
-
-LOUDNESS_OF_BANDS: Final = (1.2, 1.0, 0.7)
-"""Weight of low, mid and high: the beat is the kick's before it is the hat's."""
-
 LOUDNESS: Final = 0.3
 
 FINE_HZ: Final = (0.0, 280.0, 1200.0, 4500.0, 11500.0)
@@ -72,6 +70,9 @@ class Grid:
 
     reason: str
     """Why the confidence is low; empty when it is not."""
+
+    octave_is_clear: bool
+    """A kick on every beat and not on every half: nobody would count half or twice as fast."""
 
     bars: tuple[float, ...]
     """How much the drums look like bars that begin at the first, second… beat: -2 to 2."""
@@ -117,54 +118,24 @@ def measure_grid(onsets: Onsets, strokes: Strokes) -> Grid:
     period, drift, share = straighten(strokes.rises, period / FRAME_RATE)
     period, clear = _octave(strokes, period)
     phase, phase_margin = _phase(strokes, period)
-    wander = tempo_wander(onsets.coarse, period * FRAME_RATE)
-    confidence, reason = _trust(
-        repeats, period * FRAME_RATE, scores, wander, share, drift, phase_margin, onsets.seconds
-    )
+    looks = drum_bars(strokes, period)
+    on_beats = kicks_on_beats(strokes, period, phase)
+    begins = (first_stroke(strokes.accents, strokes.rises) - phase) / period
+    confidence, reason = trust(Evidence(
+        repeats=repeats, period=period * FRAME_RATE, score=scores[0], rival=scores[1],
+        wander=tempo_wander(onsets.coarse, period * FRAME_RATE), share=share, drift=drift,
+        phase_margin=phase_margin, begins_off=abs(begins - round(begins)),
+        is_plain=on_beats and float(looks.max()) > PLAIN_LOOK, beats=onsets.seconds / period,
+    ))  # fmt: skip
     if not clear and confidence >= UNSURE:
         confidence, reason = UNSURE, "it may be twice as fast or half as fast"
-    looks = drum_bars(strokes, period)
     starts = np.rint((phase / period + np.arange(BAR)) * len(looks) / BAR).astype(int)
     near = starts[:, np.newaxis] + np.arange(-30, 31)
     likely = tuple(float(look) for look in looks[near % len(looks)].max(axis=1))
-    return Grid(float(60.0 / period), float(phase), confidence, drift, reason, likely)
-
-
-def autocorrelation(rows: Floats) -> Floats:
-    """How well the rows agree with themselves a lag later (in frames), 1 at lag 0."""
-    count = rows.shape[1]
-    size = 1 << (2 * count - 1).bit_length()
-    total = np.zeros(count)
-    for row, weight in zip(rows, LOUDNESS_OF_BANDS, strict=True):
-        row = np.convolve(row, (0.1, 0.25, 0.3, 0.25, 0.1), "same")  # no loss between frames
-        spectrum = np.fft.rfft(row, size)
-        same = np.fft.irfft(np.square(spectrum.real) + np.square(spectrum.imag), size)[:count]
-        total += weight * same / (same[0] + 1e-9)
-    # Late lags compare less sound; what is left of less than a quarter says nothing sure.
-    repeats: Floats = (
-        total / sum(LOUDNESS_OF_BANDS) / np.maximum(1.0 - np.arange(count) / count, 0.25)
-    )
-    return repeats
-
-
-def at_lag(repeats: Floats, lag: Floats | float) -> Floats:
-    """Agreement at lags between frames; NaN where less than a fifth of the sound is left."""
-    lags = np.asarray(lag, np.float64)
-    index = np.clip(lags.astype(np.int64), 0, len(repeats) - 2)
-    part = lags - index
-    value = repeats[index] * (1.0 - part) + repeats[index + 1] * part
-    return np.where(lags < 0.8 * len(repeats), value, np.nan)
-
-
-def repetition(repeats: Floats, period: Floats) -> Floats:
-    """How well music repeats after 1, 2, 4, 8 and 16 beats of this period (frames)."""
-    total, weights = np.zeros_like(period), np.zeros_like(period)
-    for beats, weight in REPEATS.items():
-        value = at_lag(repeats, beats * period)
-        there = ~np.isnan(value)
-        total += np.where(there, weight * np.nan_to_num(value), 0.0)
-        weights += weight * there
-    return total / np.maximum(weights, 1e-9)
+    return Grid(
+        float(60.0 / period), float(phase), confidence, drift, reason,
+        on_beats, likely,
+    )  # fmt: skip
 
 
 def _best_period(repeats: Floats) -> tuple[float, tuple[float, float]]:
@@ -188,19 +159,9 @@ def _longer(repeats: Floats, period: float) -> float:
             break
         best = int(values.argmax())
         if values[best] > 0.4 * good and 0 < best < len(values) - 1:
-            period = _top(values, best, around[0], 0.25) / beats
+            period = top_of(values, best, around[0], 0.25) / beats
         beats *= 2
     return period
-
-
-def _top(values: Floats, best: int, first: float, step: float) -> float:
-    """Where a parabola through a maximum and its neighbours is highest."""
-    if not 0 < best < len(values) - 1:
-        return first + step * best
-    left, middle, right = (float(v) for v in values[best - 1 : best + 2])
-    bend = left - 2 * middle + right
-    aside = 0.5 * (left - right) / bend if bend < 0 else 0.0
-    return first + step * (best + aside)
 
 
 def fold(rows: Floats, period: float, bins: int, start: float = 0.0) -> Floats:
@@ -259,7 +220,7 @@ def _lags(fine: Floats, period: float) -> tuple[Floats, Floats, Floats]:
         near = np.concatenate((same[-reach:], same[: reach + 1]))
         best = int(near.argmax())
         middles.append((part + 0.5) * length / FINE_RATE)
-        lags.append(_top(near, best, -reach, 1.0) / FINE_RATE)
+        lags.append(top_of(near, best, -reach, 1.0) / FINE_RATE)
         weights.append(max(float(near[best]), 0.0) + 1e-12)
     return np.array(middles), np.array(lags), np.array(weights)
 
@@ -318,6 +279,24 @@ def _octave(strokes: Strokes, period: float) -> tuple[float, bool]:
     steady = min(each) > 0.6 * float(twice.max())
     clear = steady and not 0.3 < min(kicks) / (max(kicks) + 1e-9) < 0.75
     return slow / 2 if even or in_turn else slow, clear
+
+
+def kicks_on_beats(strokes: Strokes, period: float, phase: float) -> bool:
+    """Whether a kick is struck on each beat, and not on each of the halves between.
+
+    `period` and `phase` are the length of a beat and when one is, in seconds.
+    """
+    # Laid over each other every four beats a waltz has a kick on each; every three it has not.
+    for beats in (3, 5, 7, BAR):
+        bins = round(beats * period * FINE_RATE)
+        kick, _ = _drums(strokes, beats * period, bins)
+        places = phase * FINE_RATE + np.arange(2 * beats) * bins / (2 * beats)
+        around = np.rint(places).astype(int)[:, np.newaxis] + np.arange(-20, 21)
+        near = kick[around % bins].max(axis=1)
+        # Weights of a bar differ more: a clap lies on two of its kicks.
+        if near[::2].min() < (0.3 if beats == BAR else 0.4) * near.max():
+            return False
+    return bool(near[1::2].min() < 0.4 * near.max())
 
 
 def _drums(strokes: Strokes, length: float, bins: int) -> tuple[Floats, Floats]:
@@ -386,7 +365,7 @@ def _phase(strokes: Strokes, period: float) -> tuple[float, float]:
     best = round(first * bins * BAR / len(bars))
     near = (best + np.arange(-30, 31)) % bins
     top = int((total[near] * np.hanning(71)[5:-5]).argmax())
-    at = _top(total[near], top, best - 30, 1.0)
+    at = top_of(total[near], top, best - 30, 1.0)
     seconds = (at + 0.5) / bins * period + ATTACK_SECONDS
     return seconds % period, float(bars[first]) - rival
 
@@ -397,89 +376,3 @@ def _largest(row: Floats, reach: int) -> Floats:
         [np.roll(row, shift, axis=-1) for shift in range(-reach, reach + 1)], axis=0
     )
     return largest
-
-
-def tempo_wander(rows: Floats, period: float) -> float:
-    """How far the tempo of single parts lies from the whole's, relatively: half the spread of most.
-
-    Parts of 24 beats are asked after which time, near eight beats, they repeat best.
-    """
-    length, lag = round(24 * period), 8 * period
-    reach = max(4, round(0.05 * lag))
-    around = np.arange(-reach, reach + 1)
-    bells = np.hanning(7)[1:-1] / 3.0
-    soft = np.stack([np.convolve(row, bells, "same") for row in rows])
-    found, weights = [], []
-    for begin in range(0, rows.shape[1] - length + 1, max(1, length // 3)):
-        part = soft[:, begin : begin + length]
-        same = np.array(
-            [
-                float((part[:, : length - at] * part[:, at:]).sum()) / (length - at)
-                for at in np.rint(lag).astype(int) + around
-            ]
-        )
-        best = int(same.argmax())
-        size = float(np.square(part).mean()) * 3
-        if same[best] > 0.15 * size and 0 < best < len(same) - 1:
-            found.append(_top(same, best, round(lag) - reach, 1.0) / lag - 1.0)
-            weights.append(float(same[best]))
-    if len(found) < 3:
-        return 0.0
-    low, high = np.quantile(found, (0.1, 0.9))
-    return float(high - low) / 2
-
-
-def _trust(
-    repeats: Floats, period: float, scores: tuple[float, float], wander: float, share: float,
-    drift: float, phase_margin: float, seconds: float,
-) -> tuple[float, str]:  # fmt: skip
-    """Confidence, and what keeps it low."""
-    parts = {
-        "no steady beat is heard": _steps(scores[0], 0.06, 0.2),
-        "another tempo fits nearly as well": _steps(
-            1.0 - scores[1] / (scores[0] + 1e-9), 0.0, 0.12
-        ),
-        "the strokes do not fall on beats": _steps(_pulse(repeats, period), 0.0, 0.15),
-        "the music is not in four": _steps(_fourness(repeats, period), -0.05, -0.015),
-        "the tempo drifts": min(
-            _steps(share, 0.3, 0.7),
-            1.0 - _steps(wander, 0.001, 0.004),
-            1.0 - _steps(drift, 0.012, 0.05),
-        ),
-        "beat and off-beat sound alike": _steps(phase_margin, 0.0, 0.18),
-        "it is too short to be sure": _steps(seconds * FRAME_RATE / period, 8.0, 32.0),
-    }
-    worst = min(parts, key=lambda name: parts[name])
-    confidence = float(np.prod(list(parts.values())))
-    return confidence, worst if confidence < 0.5 else ""
-
-
-def _pulse(repeats: Floats, period: float) -> float:
-    """How much of what repeats after a bar repeats after odd numbers of beats too."""
-    odd = _near(repeats, period * np.array([1, 3, 5, 7]))
-    between = _near(repeats, period * np.array([1, 2, 4, 5, 7, 8]) / 3)
-    bar = _near(repeats, period * np.array([4, 8]))
-    return (odd - max(between, 0.0)) / max(bar, 1e-9)
-
-
-def _fourness(repeats: Floats, period: float) -> float:
-    """How much better the music repeats after bars of four than after bars of three or five."""
-
-    def bars_of(beats: int) -> float:
-        return _near(repeats, beats * period * np.array([1, 2, 3, 4]))
-
-    four = bars_of(4)
-    return (four - max(bars_of(3), bars_of(5), bars_of(7))) / max(four, 1e-9)
-
-
-def _near(repeats: Floats, lags: Floats) -> float:
-    """Mean of the best agreements within a frame and a half; 0 where the sound is too short."""
-    best = at_lag(repeats, lags[:, np.newaxis] + np.linspace(-1.5, 1.5, 7)).max(axis=1)
-    there = best[~np.isnan(best)]
-    return float(there.mean()) if len(there) else 0.0
-
-
-def _steps(value: float, low: float, high: float) -> float:
-    """0 below `low`, 1 above `high`, smooth between."""
-    x = min(1.0, max(0.0, (value - low) / (high - low)))
-    return x * x * (3.0 - 2.0 * x)

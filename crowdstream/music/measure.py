@@ -56,6 +56,9 @@ class Measured:
     doubt: str
     """Why `confidence` is below 0.5, in words; empty when it is not."""
 
+    octave_is_clear: bool
+    """A kick on every beat and not on every half: nobody would count half or twice as fast."""
+
     downbeat_confidence: float
     """That bar 0 begins on the first of four beats."""
 
@@ -142,6 +145,7 @@ def measure_track(mix: Sound, rate: int, stems: Sound | None = None) -> Measured
     return Measured(
         bpm=float(grid.bpm), first_beat_seconds=float(first), confidence=grid.confidence,
         drift_seconds=grid.drift_seconds, doubt=grid.reason,
+        octave_is_clear=grid.octave_is_clear,
         downbeat_confidence=downbeats.confidence * grid.confidence,
         phrase_bar=downbeats.phrase_bar,
         phrase_confidence=downbeats.phrase_confidence * grid.confidence,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
 import os
 import re
@@ -22,6 +22,7 @@ from crowdstream.music.track import (
     Source,
     Track,
 )
+from crowdstream.music.track_text import as_toml, text_changed
 from crowdstream.packets import STEMS
 
 TRACK_FILE: Final = "track.toml"
@@ -104,12 +105,18 @@ def read_track(folder: Path) -> Track:
 
 
 def write_track(track: Track) -> None:
-    """Write `track.toml` into the track's folder: all of it or, after a fault, none."""
+    """Write `track.toml` into the track's folder: all of it or, after a fault, none.
+
+    One that is there keeps the comments and the order that a person gave it.
+    """
     path = track.folder / TRACK_FILE
+    text = as_toml(track)
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        text = text_changed(path.read_text(encoding="utf-8"), text)
     half_written = path.with_name(f".{TRACK_FILE}.{os.getpid()}")
     track.folder.mkdir(parents=True, exist_ok=True)
     try:
-        half_written.write_text(_as_toml(track), encoding="utf-8")
+        half_written.write_text(text, encoding="utf-8")
         half_written.replace(path)
     finally:
         half_written.unlink(missing_ok=True)
@@ -250,73 +257,3 @@ def _source(path: Path, said: dict[str, Any], mistakes: list[str]) -> Source | N
         return Source(*(table[key] for key in keys))
     mistakes.append(f"{path}: source must have {', '.join(keys)} as texts; or take it out")
     return None
-
-
-def _as_toml(track: Track) -> str:
-    def text(value: str) -> str:
-        # A JSON string is a TOML string, but for one character.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-    lines = [
-        "# One track of the library. Beat b is heard first_beat_seconds + b * 60 / bpm seconds",
-        "# into the files; a bar is four beats. What is changed here by hand stays.",
-        "",
-        f"id = {text(track.id)}",
-        f"title = {text(track.title)}",
-        f"artist = {text(track.artist)}",
-        f"bpm = {float(track.bpm)!r}",
-        f"key = {text(track.key)}                  # on the Camelot wheel",
-        f"bars = {track.bars}",
-        f"first_beat_seconds = {float(track.first_beat_seconds)!r}",
-        f"seconds = {float(track.seconds)!r}",
-        f"rate = {track.rate}                # samples per second",
-        f"loudness_lufs = {float(track.loudness_lufs)!r}       # integrated, all stems together",
-        *([f"energy = {float(track.energy)!r}"] if track.energy is not None else []),
-        *([f"separation = {text(track.separation)}"] if track.separation else []),
-        "",
-        "# From bar to bar, without gaps.",
-        "sections = [",
-        *(
-            f"    {{ name = {text(s.name)}, bar = {s.bar}, bars = {s.bars} }},"
-            for s in track.sections
-        ),
-        "]",
-        "",
-        "# Silences that the music means, in beats.",
-        "stops = [",
-        *(f"    {{ beat = {beat!r}, beats = {beats!r} }}," for beat, beats in track.stops),
-        "]",
-        "",
-    ]
-    if track.cues:
-        lines += [
-            "# Places that a DJ has marked, in seconds from the beginning of the files.",
-            "cues = [",
-            *(
-                f"    {{ name = {text(c.name)}, seconds = {float(c.seconds)!r} }},"
-                for c in track.cues
-            ),
-            "]",
-            "",
-        ]
-    lines += ["[files]", *(f"{stem} = {text(name)}" for stem, name in track.files.items()), ""]
-    if track.measured:
-        lines += [
-            "# What was measured. Where a line above differs from it a person has changed it, and",
-            "# measuring again leaves it as it is.",
-            "[measured]",
-            *(
-                f"{key} = {text(value) if isinstance(value, str) else repr(value)}"
-                for key, value in track.measured.items()
-            ),
-            "",
-        ]
-    if track.source is not None:
-        lines += [
-            "[source]",
-            f"name = {text(track.source.name)}",
-            f"sha256 = {text(track.source.sha256)}",
-            f"sound_sha256 = {text(track.source.sound_sha256)}",
-            "",
-        ]
-    return "\n".join(lines)

@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,7 +62,9 @@ class Loader:
         # To look for what was decoded before takes no process, which takes a second to start.
         self._caches = [DecodedCache(folder, budget_bytes) for folder in (cache, _elsewhere())]
         self._arguments = [str(cache), str(budget_bytes)]
-        self._done: dict[str, NDArray[np.int16]] = {}
+        self._done: dict[tuple[str, bool], NDArray[np.int16]] = {}
+        """By `_key`."""
+
         self._wanted: Track | None = None
         self._broken: set[str] = set()
         self._wake = threading.Event()
@@ -77,14 +80,14 @@ class Loader:
 
     def __call__(self, track: Track) -> NDArray[np.int16] | None:
         """The stems, or None while they are on their way."""
-        stems = self._done.get(track.id)
+        stems = self._done.get(_key(track))
         if stems is None:
             self.want(track)
         return stems
 
     def want(self, track: Track) -> None:
         """Fetch this one next."""
-        if track.id not in self._done and track.id not in self._broken:
+        if _key(track) not in self._done and track.id not in self._broken:
             self._wanted = track
             self._wake.set()
 
@@ -103,14 +106,14 @@ class Loader:
                 continue
             self._wake.clear()
             track = self._wanted
-            if track is None or track.id in self._done or track.id in self._broken:
+            if track is None or _key(track) in self._done or track.id in self._broken:
                 continue
             try:
                 stems = self._fetch(track)
                 if not self._done:
                     # Whoever waits for the very first track need not wait for what only the
                     # next transition asks; no other track comes before that is measured.
-                    self._done[track.id] = stems
+                    self._done[_key(track)] = stems
                     self.news.set()
                 # So that the render thread need not.
                 kicks_of(track, stems, self._rate)
@@ -122,7 +125,7 @@ class Loader:
                 continue
             while len(self._done) >= KEPT_TRACKS:
                 del self._done[next(iter(self._done))]
-            self._done[track.id] = stems
+            self._done[_key(track)] = stems
             self.news.set()
 
     def _fetch(self, track: Track) -> NDArray[np.int16]:
@@ -160,7 +163,8 @@ class Loader:
                 self._process = LineProcess("crowdstream.player.loader:decode", self._arguments)
             process = self._process
             try:
-                process.say({"folder": str(track.folder), "rate": self._rate})
+                asked = {"folder": str(track.folder), "rate": self._rate, "files": track.files}
+                process.say(asked)
                 answer = process.listen(DECODE_SECONDS)
             except (EOFError, ValueError):
                 answer = None
@@ -176,13 +180,16 @@ class Loader:
 
     def _touch_ahead(self) -> None:
         for track_id, seconds in self.sounding():
-            stems = self._done.get(track_id)
-            if stems is None:
-                continue
             begin = max(0, int(seconds * self._rate))
             end = begin + int(AHEAD_SECONDS * self._rate)
-            for stem in stems:
-                _touch(stem[begin:end].reshape(-1))
+            for is_whole in (False, True):
+                for stem in self._done.get((track_id, is_whole), ()):
+                    _touch(stem[begin:end].reshape(-1))
+
+
+def _key(track: Track) -> tuple[str, bool]:
+    """What is held of a track: one that was given stems is another from its next start on."""
+    return track.id, track.whole
 
 
 def _touch(samples: NDArray[np.int16]) -> None:
@@ -208,13 +215,16 @@ def decode() -> None:
         cache.tidy()
     for line in sys.stdin:
         asked = json.loads(line)
-        tell(_decoded(Path(asked["folder"]), int(asked["rate"]), caches))
+        tell(_decoded(Path(asked["folder"]), asked["files"], int(asked["rate"]), caches))
 
 
-def _decoded(folder: Path, rate: int, caches: list[DecodedCache]) -> dict[str, str | None]:
+def _decoded(
+    folder: Path, files: dict[str, str], rate: int, caches: list[DecodedCache]
+) -> dict[str, str | None]:
     why = ""
     try:
-        track = read_track(folder)
+        # As the player knows it: it may have been given stems since, and kept its mix.
+        track = replace(read_track(folder), files=files)
         for cache in caches:
             try:
                 return {"path": str(cache.fetch(track, rate))}

@@ -178,6 +178,10 @@ class Mixer:
         here = standby is not None and standby[0] is track
         return None if here else track
 
+    def renew(self, track: Track) -> None:
+        """It has stems now; what sounds goes on as it was. Any thread may call."""
+        self.conductor.renew(track)
+
     def give_up(self, track: Track) -> bool:
         """This track cannot be loaded: play others. False when none is left."""
         return self.conductor.give_up(track.id)

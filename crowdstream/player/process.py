@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import numpy as np
 
 from crowdstream.errors import CrowdstreamError, DeviceError, MediaError
+from crowdstream.music.library import read_track
 from crowdstream.packets import Mix, ShowEvent
 from crowdstream.player.card import LOADED, Card
 from crowdstream.player.early import OutputSettings, start_card
@@ -75,6 +76,9 @@ LOOK_SECONDS: Final = 0.05
 
 FADE_OUT_SECONDS: Final = 0.25
 TIDY_SECONDS: Final = 60.0
+LOOK_AGAIN_SECONDS: Final = 60.0
+"""From one look for new stems to the next."""
+
 RENDER_PAUSE_SECONDS: Final = 0.002
 LOST_TIME_SECONDS: Final = 5.0
 """Silent time that lags by more was not played through: the whole machine stood still."""
@@ -169,6 +173,7 @@ class _Player:
             self._memory = Remembered(folder, self._tracks, self._began_1970 + now)
             self._place_file = PlaceFile(folder, self._began_1970)
             self._lost = self._place_file.take(now)
+        self._look_at = now + LOOK_AGAIN_SECONDS
         armed = bool(given["armed"])
         self._mixer = Mixer(
             self._tracks, self._loader, rate=self._rate, seed=int(given["seed"]),
@@ -307,7 +312,25 @@ class _Player:
         wanted = self._mixer.prefetch()
         if wanted is not None:
             self._loader.want(wanted)
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + LOOK_AGAIN_SECONDS
+            threading.Thread(target=self._look_for_stems, name="library", daemon=True).start()
         return failed is not None
+
+    def _look_for_stems(self) -> None:
+        """Tracks that played whole and have been separated since come with stems when chosen next.
+
+        On a thread of its own: a disk may make it wait.
+        """
+        for track in self._tracks:
+            if not track.whole:
+                continue
+            with contextlib.suppress(CrowdstreamError, OSError):
+                now = read_track(track.folder)
+                if not now.whole and now.id == track.id:
+                    self._tracks = [now if one.id == now.id else one for one in self._tracks]
+                    self._mixer.renew(now)
+                    print(f"{now.title} has stems now", flush=True)
 
     def _sounding(self) -> list[tuple[str, float]]:
         """Of each deck that sounds: its track's id, and seconds into its files."""

@@ -193,8 +193,8 @@ def test_tags_count_more_than_names(run: Run, tune: Any) -> None:
     tags.save()
     entry = run("add", path, "--json").json["added"][0]
     assert (entry["id"], entry["key"], entry["stems"]) == ("anna-tide", "8A", [])
-    assert entry["bpm"] == pytest.approx(240.0, abs=0.1)
-    assert "BPM is the octave of its tag" in entry["notes"][0]
+    assert entry["bpm"] == pytest.approx(120.0, abs=0.1)
+    assert "twice of what is clearly heard; " in entry["notes"][0]
 
 
 @pytest.mark.assets
@@ -309,6 +309,39 @@ def test_measuring_again_mends_what_nobody_has_touched(run: Run, there: Path) ->
     before = snapshot(there)
     assert [track["changed"] for track in run("measure", "--json").json["tracks"]] == [False] * 2
     assert snapshot(there) == before
+
+
+def test_comments_and_order_of_a_person_survive_measuring_again(run: Run, there: Path) -> None:
+    path = there / "tune/track.toml"
+    right = path.read_text(encoding="utf-8")
+    bpm = read_track(path.parent).bpm
+    edit(path, "# One track", "# Anna's, from the white label\n# One track")
+    edit(path, 'key = "', 'key    = "')
+    by_hand = path.read_text(encoding="utf-8")
+    wrong = by_hand.replace(f"bpm = {bpm!r}", "bpm = 121.0   # a guess")
+    assert wrong.count("121.0") == 2  # above and under [measured]: nobody has touched it
+    path.write_text(wrong, encoding="utf-8")
+
+    assert run("measure", "tune", "--json").json["tracks"][0]["changed"]
+
+    assert path.read_text(encoding="utf-8") == by_hand.replace(
+        f"bpm = {bpm!r}", f"bpm = {bpm!r}   # a guess"
+    )
+    assert right != by_hand
+
+
+def test_tags_written_into_the_files_of_a_track_count_when_it_is_measured_again(
+    run: Run, there: Path
+) -> None:
+    import mutagen
+
+    sound: Any = mutagen.File(there / "tune/mix.flac")
+    sound.update({"title": "Low Tide", "artist": "Anna", "initialkey": "Am", "bpm": "97"})
+    sound.save()
+    said = run("measure", "tune", "--json").json["tracks"][0]
+    assert (said["title"], said["artist"], said["key"]) == ("Low Tide", "Anna", "8A")
+    assert "its tag says 97 BPM; measured were 1" in said["notes"][0]
+    assert not run("measure", "tune", "--json").json["tracks"][0]["changed"]
 
 
 def test_a_slip_in_track_toml_is_told_and_the_music_is_not_added_twice(

@@ -185,3 +185,23 @@ def test_a_playlist_of_few_tracks_never_runs_out(size: int) -> None:
     starts = [run.track.id for run in night.runs]
     assert all(one != other for one, other in pairwise(starts))
     assert len(starts) > 20 or size == 1
+
+
+@pytest.mark.parametrize("bpm", [112.0, 56.0])
+def test_a_track_that_was_given_stems_comes_with_them_from_the_next_choice_on(bpm: float) -> None:
+    """Also where it is counted twice as fast as it says."""
+    stems = by("B", "later", bpm)
+    whole = dataclasses.replace(stems, files={"mix": "mix.flac"})
+    choosing = Choosing([whole, NOW], RULES)
+
+    def chosen() -> Track:
+        found = choosing.choose(
+            Voice.silent(0, NOW, 0, 0, 0), wanted=112.0, bpm=112.0, bars=16, energy=0.5,
+            at_once=False,
+        )  # fmt: skip
+        assert found is not None
+        return found.track
+
+    assert (chosen().id, chosen().whole) == ("later", True)
+    choosing.renew(stems)
+    assert (chosen().id, chosen().whole, chosen().bpm) == ("later", False, 112.0)

@@ -89,8 +89,10 @@ def test_any_track_survives_its_file(
     first: float,
     loudness: float,
 ) -> None:
-    """Titles with quotes, controls and any script; every tempo, to the last digit."""
+    """Titles with quotes, controls and any script; every tempo, to the last digit; written over
+    another, so that both ways of writing are tried."""
     folder = tmp_path_factory.mktemp("track")
+    write_track(a_track(folder))
     sections: list[Section] = []
     for name, bars in zip(names, lengths, strict=False):
         sections.append(Section(name, sum(s.bars for s in sections), bars))
@@ -316,3 +318,29 @@ def test_the_file_reads_as_it_always_has(tmp_path: Path) -> None:
     assert (track.folder / "track.toml").read_text(encoding="utf-8") == golden.read_text(
         encoding="utf-8"
     )
+
+
+def test_what_a_person_wrote_around_the_values_stays(tmp_path: Path) -> None:
+    track = on_disk(a_track(tmp_path))
+    path = tmp_path / "track.toml"
+    text = "# mine\n" + path.read_text(encoding="utf-8").replace("bpm = ", "bpm   =   ")
+    path.write_text(text.replace("[files]", "[files]  # do not rename"), encoding="utf-8")
+
+    write_track(replace(track, energy=0.5, title="Other"))
+
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "# mine"
+    assert "[files]  # do not rename" in lines
+    assert f"bpm   =   {track.bpm!r}" in lines
+    assert lines[lines.index("energy = 0.5") - 1].startswith("loudness_lufs")
+    assert read_track(tmp_path) == replace(track, energy=0.5, title="Other")
+
+
+@pytest.mark.parametrize(
+    "old", ["", "x = [", "id = 3\n[[files]]\n", "[source]\n", "bpm.x = 1\n", "\xff"]
+)
+def test_a_file_that_cannot_be_changed_is_written_anew(tmp_path: Path, old: str) -> None:
+    track = on_disk(a_track(tmp_path))
+    (tmp_path / "track.toml").write_text(old, encoding="latin-1")
+    write_track(track)
+    assert read_track(tmp_path) == track

@@ -19,6 +19,7 @@ from crowdstream.music.levels import loudness_lufs, true_peak_db
 from crowdstream.music.library import load_stems
 from crowdstream.music.measure import Measured, check_grid, measure_track
 from crowdstream.music.onsets import heard, onsets
+from crowdstream.testing.syncopated import SYNCOPATED
 from crowdstream.testing.tunes import NOT_IN_FOUR, STYLES, Tune, ambience, make_tune
 
 SHOWS_ITS_BEAT = [
@@ -53,6 +54,37 @@ def test_four_on_the_floor_is_trusted_from_80_to_160(bpm: float) -> None:
     assert measured.first_beat_seconds == pytest.approx(0.5, abs=0.010)
     assert measured.confidence > 0.5 and measured.doubt == ""
     assert measured.bars == 16
+
+
+@pytest.mark.parametrize("style", SYNCOPATED)
+def test_a_grid_of_a_rhythm_that_hides_its_beat_is_right_or_doubted(style: str) -> None:
+    tune = make_tune(SYNCOPATED[style], 117.0, lead_seconds=0.3, noise_db=-50.0)
+    mono = heard(tune.mix, tune.rate)
+    grid = measure_grid(onsets(mono), strokes_of(mono))
+    beat = grid.beat_seconds
+    away = (grid.first_beat_seconds - 0.3 + beat / 2) % beat - beat / 2
+    is_right = abs(grid.bpm / 117.0 - 1.0) < 0.0005 and abs(away) < 0.010
+    assert is_right or grid.confidence < 0.5, (grid.bpm, away)
+
+
+def test_beats_beside_which_the_music_begins_are_doubted_for_that_reason() -> None:
+    tune = make_tune(SYNCOPATED["bossa"], 104.0, lead_seconds=0.5)
+    assert measure_track(tune.mix, tune.rate).doubt == "it begins beside these beats"
+
+
+def test_plain_drums_are_trusted_wherever_the_music_begins() -> None:
+    tune = make_tune(STYLES["four on the floor"], 122.0, lead_seconds=0.5)
+    cut = tune.mix[round((0.5 + 0.4 * 60.0 / 122.0) * tune.rate) :]  # into the middle of a beat
+    loud = np.concatenate((0.9 * tune.mix[round(0.5 * tune.rate) :][:800], cut))
+    measured = measure_track(loud, tune.rate)
+    assert measured.bpm == pytest.approx(122.0, rel=0.0005)
+    assert measured.confidence > 0.5
+
+
+@pytest.mark.parametrize(("style", "is_clear"), [("house", True), ("breakbeat", False)])
+def test_a_kick_on_every_beat_leaves_no_doubt_of_the_octave(style: str, is_clear: bool) -> None:
+    for bpm in (87.0, 126.0):
+        assert measure_track(make_tune(STYLES[style], bpm).mix, 44100).octave_is_clear is is_clear
 
 
 @pytest.mark.parametrize("style", NOT_IN_FOUR)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Semaphore
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
+import soundfile
 
 from crowdstream.music.library import Track, load_stems, read_track
 from crowdstream.player.loader import KEPT_TRACKS, Loader
@@ -54,7 +56,7 @@ def test_no_more_than_three_tracks_are_held(tmp_path: Path, tracks: list[Track])
     loader = Loader(RATE, tmp_path / "cache", 10**9)
     for track in tracks:
         soon(loader, partial(loader, track))
-    assert list(loader._done) == [track.id for track in tracks[-KEPT_TRACKS:]]
+    assert list(loader._done) == [(track.id, False) for track in tracks[-KEPT_TRACKS:]]
 
 
 def test_a_broken_track_is_told_once_and_costs_only_itself(
@@ -110,3 +112,16 @@ def test_what_sounds_is_touched_ahead(tmp_path: Path, tracks: list[Track]) -> No
     loader.sounding = sounding
     assert asked.acquire(timeout=30.0) and asked.acquire(timeout=30.0)
     assert soon(loader, lambda: loader(tracks[1])) is not None
+
+
+def test_a_track_that_was_given_stems_comes_as_the_player_knows_it(
+    tmp_path: Path, tracks: list[Track]
+) -> None:
+    """Whole while the conductor takes it for whole, then with its stems."""
+    track = tracks[0]
+    mix = load_stems(track, RATE).sum(axis=0, dtype=np.int16)
+    soundfile.write(track.folder / "mix.flac", mix, RATE)
+    loader = Loader(RATE, tmp_path / "cache", 10**9)
+    whole = soon(loader, lambda: loader(replace(track, files={"mix": "mix.flac"})))
+    assert not whole[1:].any()
+    assert np.array_equal(soon(loader, lambda: loader(track)), load_stems(track, RATE))

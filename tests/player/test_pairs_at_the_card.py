@@ -48,7 +48,7 @@ async def until(
 
 def a_player(server: JackServer, cache: Path, **settings: Any) -> Worker:
     return Worker(
-        "crowdstream.player.process:play", name="player", log=SilentLog(), ready_seconds=60.0,
+        "crowdstream.player.early:play", name="player", log=SilentLog(), ready_seconds=60.0,
         arguments=player_arguments(SpeakersConfig(**settings), cache),
         environment=server.environment | {"NUMBA_CACHE_DIR": str(cache / "numba")},
     )  # fmt: skip
