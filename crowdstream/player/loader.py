@@ -73,6 +73,12 @@ class Loader:
         self.sounding: Sounding = tuple
         """Asked for what to touch ahead; set once there is a mixer."""
 
+        self.hurried = False
+        """Somebody waits for the first sound: what only the next track asks is measured later."""
+
+        self._first: tuple[Track, NDArray[np.int16]] | None = None
+        """The first track of all, while it is not measured."""
+
         self.news = threading.Event()
         """Set whenever a track has come or failed; whoever waits for it clears it."""
 
@@ -102,22 +108,23 @@ class Loader:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         while True:
             if not self._wake.wait(TOUCH_SECONDS):
+                if not self.hurried:
+                    self._measure_first()
                 self._touch_ahead()
                 continue
             self._wake.clear()
             track = self._wanted
             if track is None or _key(track) in self._done or track.id in self._broken:
                 continue
+            self._measure_first()
             try:
                 stems = self._fetch(track)
                 if not self._done:
                     # Whoever waits for the very first track need not wait for what only the
                     # next transition asks; no other track comes before that is measured.
-                    self._done[_key(track)] = stems
-                    self.news.set()
-                # So that the render thread need not.
-                kicks_of(track, stems, self._rate)
-                levels_of(track, stems, self._rate)
+                    self._first = track, stems
+                else:
+                    self._measure(track, stems)
             except Exception as error:  # a broken file costs one track, not the show
                 self._broken.add(track.id)
                 self._failed.append((track, str(error)))
@@ -127,6 +134,16 @@ class Loader:
                 del self._done[next(iter(self._done))]
             self._done[_key(track)] = stems
             self.news.set()
+
+    def _measure_first(self) -> None:
+        if self._first is not None:
+            (track, stems), self._first = self._first, None
+            self._measure(track, stems)
+
+    def _measure(self, track: Track, stems: NDArray[np.int16]) -> None:
+        """So that the render thread need not."""
+        kicks_of(track, stems, self._rate)
+        levels_of(track, stems, self._rate)
 
     def _fetch(self, track: Track) -> NDArray[np.int16]:
         """The stems, mapped.

@@ -158,6 +158,7 @@ class _Player:
         self._loader = Loader(
             self._rate, Path(given["cache"]) / "decoded", int(float(given["cache_gb"]) * 1e9)
         )
+        self._loader.hurried = True
         self._began_1970 = 0.0
         """When the monotonic clock was 0, in seconds since 1970: a night outlives the machine's."""
 
@@ -234,6 +235,7 @@ class _Player:
                 "rate": self._rate,
             }
         )
+        self._loader.hurried = False
         self._control(device, rendering)
 
     def _control(self, *threads: threading.Thread) -> None:

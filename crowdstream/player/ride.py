@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,13 +53,29 @@ def levels_of(track: Track, stems: NDArray[np.int16], rate: int) -> NDArray[np.f
     )
 
 
+class _Bar(NamedTuple):
+    """What a deck will be in a bar.
+
+    How loud that is, is asked when a transition wants to know: the first track of all is heard
+    before it is measured.
+    """
+
+    track: Track
+    stems: NDArray[np.int16]
+    at: int
+    """Bar of the track."""
+
+    gains: NDArray[np.float64]
+    bands: NDArray[np.float64]
+
+
 class Ride:
     """The factor of everything, from bar to bar."""
 
     def __init__(self, rate: int) -> None:
         """Nothing was heard yet."""
         self._rate = rate
-        self._past: deque[float] = deque(maxlen=AROUND_BARS)
+        self._past: deque[list[_Bar]] = deque(maxlen=AROUND_BARS)
         self._transition: Transition | None = None
         self._before_db = self._after_db = 0.0
 
@@ -75,14 +91,16 @@ class Ride:
             transition: the one under way.
             after: level of each stem of the incoming track when it will be alone.
         """
-        together = sum(self._heard(deck, bar) for deck in decks)
+        heard = [one for deck in decks if (one := self._heard(deck, bar)) is not None]
         if transition is None or transition.end <= transition.begin:
             self._transition = None
-            self._past.append(together)
+            self._past.append(heard)
             return 1.0
+        together = sum(self._power(one) for one in heard)
         if transition is not self._transition:
             self._transition = transition
-            self._before_db = _db(sum(self._past) / max(1, len(self._past)))
+            past = sum(self._power(one) for bar_heard in self._past for one in bar_heard)
+            self._before_db = _db(past / max(1, len(self._past)))
             deck = decks[transition.incoming.deck]
             alone = self._alone(deck, transition.end, after)
             self._after_db = _db(alone) if alone > _LEAST_POWER else self._before_db
@@ -93,34 +111,33 @@ class Ride:
         off = min(0.0, max(-MOST_DB, line - _db(together)))
         return float(10.0 ** (off / 20.0))
 
-    def _heard(self, deck: Deck, bar: int) -> float:
-        """Power of a deck in a bar, as faders and knobs will stand in its middle."""
-        track, stems = deck.track, deck.stems
-        if track is None or stems is None:
-            return 0.0
+    def _heard(self, deck: Deck, bar: int) -> _Bar | None:
+        """A deck in a bar, as faders and knobs will stand in its middle; None when it is empty."""
         beat = (bar + 0.5) * BEATS_PER_BAR
         if beat >= deck.stops_at > 0.0:
-            return 0.0
+            return None
         gains, knobs = deck.will_be(beat)
-        return self._power(deck, bar, gains, _bands(knobs))
+        return self._bar_of(deck, bar, gains, _bands(knobs))
 
     def _alone(self, deck: Deck, bar: int, levels: Sequence[float]) -> float:
         gains = np.array(levels) * deck.scale
         flat = np.ones(BANDS)
-        some = [self._power(deck, bar + later, gains, flat) for later in range(AROUND_BARS)]
-        return sum(some) / len(some)
+        some = [self._bar_of(deck, bar + later, gains, flat) for later in range(AROUND_BARS)]
+        return sum(self._power(one) for one in some if one is not None) / len(some)
 
-    def _power(
+    def _bar_of(
         self, deck: Deck, bar: int, gains: NDArray[np.float64], bands: NDArray[np.float64]
-    ) -> float:
+    ) -> _Bar | None:
         track, stems = deck.track, deck.stems
         if track is None or stems is None:
+            return None
+        return _Bar(track, stems, bar + round(deck.offset / BEATS_PER_BAR), gains, bands)
+
+    def _power(self, one: _Bar) -> float:
+        powers = levels_of(one.track, one.stems, self._rate)
+        if not 0 <= one.at < len(powers):
             return 0.0
-        powers = levels_of(track, stems, self._rate)
-        at = bar + round(deck.offset / BEATS_PER_BAR)
-        if not 0 <= at < len(powers):
-            return 0.0
-        return float(np.square(gains) @ powers[at] @ np.square(bands))
+        return float(np.square(one.gains) @ powers[one.at] @ np.square(one.bands))
 
 
 def _bands(knobs: Sequence[float]) -> NDArray[np.float64]:
