@@ -18,6 +18,7 @@ from crowdstream.offline.bench_blends import blend_rows
 from crowdstream.offline.bench_kicks import kick_rows
 from crowdstream.packets import Mix
 from crowdstream.player.deck import KNOBS, Deck, Engine
+from crowdstream.player.journal import MixJournal
 from crowdstream.player.mixer import Mixer, Rules
 from crowdstream.testing.music import SHORT_FORM, a_track, clicks, write_clicks
 
@@ -191,6 +192,8 @@ def _time_transitions(mixer: Mixer, sides: dict[str, int]) -> list[Row]:
     out = np.zeros((QUANTUM, 2), np.float32)
     recent = np.zeros((RATE * 4 // QUANTUM * QUANTUM, 2))
     apart, beside, count, beat = [], [], 0, 1
+    journal = MixJournal()
+    clicks_at: tuple[list[float], list[float]] = ([], [])
     low = high = mixer.timeline.bpm
     began = time.process_time()
     while count < TRANSITIONS and mixer.position < LONGEST_SECONDS * RATE:
@@ -198,6 +201,7 @@ def _time_transitions(mixer: Mixer, sides: dict[str, int]) -> list[Row]:
         if mixer.position % (16 * QUANTUM) == 0:
             mixer.take(_wish(now), sample=mixer.position)
         mixer.render(out)
+        journal.follow(mixer)
         recent[:-QUANTUM] = recent[QUANTUM:]
         recent[-QUANTUM:] = out
         low, high = min(low, mixer.timeline.bpm), max(high, mixer.timeline.bpm)
@@ -208,6 +212,9 @@ def _time_transitions(mixer: Mixer, sides: dict[str, int]) -> list[Row]:
         place = at - (mixer.position - len(recent))
         offs = [_off_ms(recent[:, side], place) for side in range(2)]
         apart += [abs(off) for off in offs if np.isfinite(off)]
+        for side, off in enumerate(offs):
+            if np.isfinite(off):
+                clicks_at[side].append(at + off * RATE / 1e3)
         heard = {sides[track_id] for _, track_id, _ in mixer.heard()}
         if len(heard) == 2 and np.isfinite(offs).all():
             beside.append(abs(offs[0] - offs[1]))
@@ -217,13 +224,31 @@ def _time_transitions(mixer: Mixer, sides: dict[str, int]) -> list[Row]:
     rows = [
         row("offline_speed", "clicks, measuring included", speed, "x", goal=3.0, met=speed > 3.0)
     ]
-    for what, found in (("beat_to_timeline", apart), ("deck_to_deck", beside)):
+    told = _beside_the_journal(journal, sides, clicks_at)
+    for what, found in (
+        ("beat_to_timeline", apart), ("deck_to_deck", beside), ("beat_to_journal", told),
+    ):  # fmt: skip
         p95, most = float(np.percentile(found, 95)), max(found)
         rows += [
             row(f"{what}_p95", case, p95, "ms", goal=1.0, met=p95 <= 1.0),
             row(f"{what}_most", f"of {len(found)}", most, "ms", goal=3.0, met=most <= 3.0),
         ]
     return rows
+
+
+def _beside_the_journal(
+    journal: MixJournal, sides: dict[str, int], clicks_at: tuple[list[float], list[float]]
+) -> list[float]:
+    """Milliseconds from each click to the nearest beat that MIX.json has of that side's tracks."""
+    told: tuple[list[float], list[float]] = ([], [])
+    for deck in journal.summary(rate=RATE, frames=2**62)["decks"]:
+        told[sides[deck["track"]]].extend(sample for _, sample in deck["beats"])
+    found = []
+    for heard, beats in zip(clicks_at, told, strict=True):
+        if heard and beats:
+            off = np.abs(np.subtract.outer(np.array(heard), np.array(beats))).min(axis=1)
+            found += (off / RATE * 1e3).tolist()
+    return found
 
 
 def _limiter() -> list[Row]:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 TEMPO_SECONDS: Final = 1.0
 
+LATE_BEATS: Final = 0.125
+"""A beat is noted so much later: that of a nudged track can lie after the timeline's."""
+
 MOST_BEATS: Final = 200_000
 """A day of music; what is longer is not written down further."""
 
@@ -29,22 +32,22 @@ class MixJournal:
         self._beats = 0
 
     def follow(self, mixer: Mixer) -> None:
-        """Note the beats since the last call; call after each quantum."""
+        """Note the whole beats of each track since the last call; call after each quantum."""
         timeline = mixer.timeline
         if mixer.position >= len(self._tempo) * TEMPO_SECONDS * mixer.rate:
             at = mixer.position / mixer.rate
             self._tempo.append([round(at, 4), round(timeline.bpm_at(mixer.position), 4)])
-        while self._beat <= timeline.beat and self._beats < MOST_BEATS:
-            sample = round(timeline.sample_at(self._beat), 3)
+        while self._beat + LATE_BEATS <= timeline.beat and self._beats < MOST_BEATS:
             for number, track_id, offset in mixer.heard():
                 key = (number, track_id, offset)
                 deck = self._playing.get(key)
                 if deck is None:
-                    # Beat of the track less beat of the timeline: whole bars as a rule.
+                    # Beat of the track less beat of the timeline: whole bars and a nudge.
                     deck = {"track": track_id, "deck": number, "offset": offset, "beats": []}
                     self._playing[key] = deck
                     self._decks.append(deck)
-                deck["beats"].append([self._beat + offset, sample])
+                whole = round(self._beat + offset)
+                deck["beats"].append([whole, round(timeline.sample_at(whole - offset), 3)])
                 self._beats += 1
             self._beat += 1
         for transition in [t for t in self._open if t["end_beat"] <= timeline.beat]:
