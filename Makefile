@@ -38,6 +38,8 @@ system:
 
 test: $(if $(SYSTEM),system) $(VENV)/.dev
 	@rm -f .coverage .coverage.*
+	@echo "compiling all kernels and composing the built-in music, once: a minute or two"
+	@CROWDSTREAM_CACHE=$(CURDIR)/.pytest_cache/d/crowdstream $(RUN)/crowdstream doctor --warm > /dev/null
 	$(RUN)/python -m coverage run -m pytest -q -n 2 --dist loadfile $(ARGS)
 	@$(RUN)/python -m coverage combine -q
 	@$(RUN)/python -m coverage report --skip-covered --sort=cover --fail-under=80 | tail -n 45

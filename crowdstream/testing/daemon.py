@@ -16,8 +16,8 @@ from typing import Any, Final, TypeVar
 import psutil
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
-START_SECONDS: Final = 60.0
-"""Until READY=1 on a machine that has much else to do."""
+START_SECONDS: Final = 180.0
+"""Until READY=1 on a machine that has much else to do, and may have to compile all kernels."""
 
 T = TypeVar("T")
 

@@ -21,7 +21,7 @@ from crowdstream.testing.jack import JackServer
 
 Run = Callable[..., Daemon]
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 
 SHARED_MEMORY = Path("/dev/shm")
 
