@@ -4,6 +4,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
 VENV := .venv
 RUN := $(VENV)/bin
+KERNELS := $(CURDIR)/.pytest_cache/d/crowdstream
 SYSTEM_PACKAGES := libportaudio2 libasound2 jackd2 liblo-tools systemd chromium
 
 .PHONY: help demo test lint check bench clean system
@@ -39,8 +40,8 @@ system:
 test: $(if $(SYSTEM),system) $(VENV)/.dev
 	@rm -f .coverage .coverage.*
 	@echo "compiling all kernels and composing the built-in music, once: a minute or two"
-	@CROWDSTREAM_CACHE=$(CURDIR)/.pytest_cache/d/crowdstream $(RUN)/crowdstream doctor --warm > /dev/null
-	$(RUN)/python -m coverage run -m pytest -q -n 2 --dist loadfile $(ARGS)
+	@CROWDSTREAM_CACHE=$(KERNELS) $(RUN)/crowdstream doctor --warm > /dev/null
+	NUMBA_CACHE_DIR=$(KERNELS)/numba $(RUN)/python -m coverage run -m pytest -q -n 2 --dist loadfile $(ARGS)
 	@$(RUN)/python -m coverage combine -q
 	@$(RUN)/python -m coverage report --skip-covered --sort=cover --fail-under=80 | tail -n 45
 
