@@ -12,6 +12,7 @@ from crowdstream.dsp.fades import POWER
 from crowdstream.music.transitions import Transition
 from crowdstream.music.voices import Voice
 from crowdstream.player.deck import KNOBS, Deck
+from crowdstream.player.mixer import QUANTUM, Mixer, Rules
 from crowdstream.player.ride import _MEASURED, MOST_DB, Ride
 from crowdstream.testing.music import SHORT_FORM, a_track
 
@@ -116,3 +117,24 @@ def test_a_track_that_plays_alone_is_not_measured() -> None:
 
 def not_known() -> NDArray[np.float32]:
     raise AssertionError("not known")
+
+
+def test_the_mixer_does_what_the_ride_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half as loud from a bar line on, and never louder on the way there."""
+    track = a_track(form=SHORT_FORM)
+    rules = Rules(stretch="varispeed", fade_in_seconds=0.0)
+
+    def rendered() -> np.ndarray:
+        mixer = Mixer([track], lambda _track: humming().stems, rate=RATE, rules=rules)
+        out = np.zeros((600, QUANTUM, 2), np.float32)
+        for quantum in out:
+            mixer.render(quantum)
+        return out.reshape(-1, 2)
+
+    plain = rendered()
+    monkeypatch.setattr(Ride, "factor", lambda _ride, bar, *_: 0.5 if bar >= 1 else 1.0)
+    ridden = rendered()
+    end = slice(-RATE // 2, None)
+    assert np.abs(plain[end]).max() > 0.01
+    np.testing.assert_allclose(ridden[end], 0.5 * plain[end], atol=1e-4)
+    assert (np.abs(ridden) <= np.abs(plain) + 1e-6).all()
