@@ -8,10 +8,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self, cast
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from crowdstream.models import find_model, load_model
 from crowdstream.offline.bench import Row, Say, row
 from crowdstream.vision import torchvision_stand_in
 from crowdstream.vision.identity import Identities
-from crowdstream.vision.model import open_model
+from crowdstream.vision.model import Precision, open_model
 from crowdstream.vision.ultralytics import KEEPS_TO_ITSELF
 
 GOALS: Final = {1: 3.4, 2: 5.2}
@@ -29,6 +30,13 @@ GOALS: Final = {1: 3.4, 2: 5.2}
 ROUNDS: Final = 5
 MIN_SCORE: Final = 0.3
 RATE_HZ: Final = 30.0
+
+
+class Form(NamedTuple):
+    """A network as it is opened."""
+
+    path: Path
+    precision: Precision
 
 
 class Contender:
@@ -87,21 +95,27 @@ class Contender:
 
 
 def speed_rows(
-    model: Path, checkpoint: Path, pictures: Path, state: Path, case: str, say: Say
+    forms: Mapping[int, Form], checkpoint: Path, pictures: Path, state: Path, case: str, say: Say
 ) -> list[Row]:
     """Pictures a second with one thread and with two, beside the rival's, alternating.
 
-    `pictures` is an array of shape (clips, pictures, height, width, 3) in a .npy file.
+    `forms` are those of each number of threads; `pictures` is an array of shape (clips, pictures,
+    height, width, 3) in a .npy file.
     """
     program = "from crowdstream.offline.bench_speed import contend; contend()"
     with ExitStack() as all_of_them:
         ours = {
             threads: all_of_them.enter_context(
                 Contender(
-                    [sys.executable, "-c", program, *map(str, (model, threads, pictures, state))]
+                    [
+                        sys.executable,
+                        "-c",
+                        program,
+                        *map(str, (form.path, threads, form.precision, pictures, state)),
+                    ]
                 )
             )
-            for threads in GOALS
+            for threads, form in forms.items()
         }
         rival = _rival(checkpoint, pictures, say)
         everybody = list(ours.values())
@@ -138,10 +152,12 @@ def contend() -> None:
     import cv2
 
     cv2.setNumThreads(1)  # as in the child that the daemon uses
-    path, threads, pictures, state = sys.argv[1:]
+    path, threads, precision, pictures, state = sys.argv[1:]
     clips = np.load(pictures, mmap_mode="r")
     loaded = load_model(find_model(path, Path(state)), Path(state), Path(state))
-    model = open_model(loaded, threads=int(threads), precision="auto", min_score=MIN_SCORE)
+    model = open_model(
+        loaded, threads=int(threads), precision=cast("Precision", precision), min_score=MIN_SCORE
+    )
     model.prepare(clips.shape[3], clips.shape[2])
     print(json.dumps(model.facts), flush=True)
     epoch = 0

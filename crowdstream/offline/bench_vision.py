@@ -12,7 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import numpy as np
 import psutil
@@ -22,10 +22,11 @@ from crowdstream.models import find_model, load_model
 from crowdstream.offline.bench import Row, Say, row
 from crowdstream.offline.bench_keypoints import average_precision, marked_pictures, seen_of
 from crowdstream.offline.bench_live import live_rows
-from crowdstream.offline.bench_speed import MIN_SCORE, speed_rows
+from crowdstream.offline.bench_speed import GOALS, MIN_SCORE, Form, speed_rows
 from crowdstream.offline.bench_tracking import tracking_rows
 from crowdstream.slots import Slots
 from crowdstream.testing import a_context
+from crowdstream.vision.choice import can_choose, choose_form
 from crowdstream.vision.drift import drift_of, reference_of
 from crowdstream.vision.model import PoseModel, Precision, open_model
 from crowdstream.vision.pose_child import TARGET, arguments_of
@@ -57,10 +58,7 @@ class Weights(NamedTuple):
     """The network in the forms that are there."""
 
     chosen: Path
-    """8-bit where OpenVINO is installed, else the .onnx; opened with `auto`, as it is in its file.
-
-    A running daemon may choose otherwise, by its own measurement: the rows say what was computed.
-    """
+    """8-bit where OpenVINO is installed, else the .onnx: what the daemon is given."""
 
     exact: Path
     """The .onnx; where there is none the chosen one, computed in f32."""
@@ -98,21 +96,43 @@ def _network_rows(weights: Weights, assets: Path, scratch: Path, say: Say) -> li
     say("pictures of the clips…")
     clips = [_clip(assets / "video" / f"{name}.mp4", say) for name in CLIPS]
     found = [clip for clip in clips if clip is not None]
+    forms = {threads: _form_here(weights.chosen, threads, scratch, say) for threads in GOALS}
+    alone = forms[1]
     rows: list[Row] = []
     if found:
         pictures = np.stack(found)
         kept = scratch / "pictures.npy"
         np.save(kept, pictures)
         case = f"{len(found)} clips of {PICTURES} at 1280x720"
-        rows += speed_rows(weights.chosen, weights.checkpoint, kept, scratch, case, say)
+        rows += speed_rows(forms, weights.checkpoint, kept, scratch, case, say)
         say("beside the exact network…")
-        rows += _drift_rows(weights, pictures.reshape(-1, *pictures.shape[2:]), case, scratch)
-    rows += _precision_rows(weights, assets / "keypoints", scratch, say)
+        flat = pictures.reshape(-1, *pictures.shape[2:])
+        # The 8-bit form in any case: on the next processor it may be the quickest.
+        eight = alone._replace(precision="int8") if alone.path.suffix == ".xml" else alone
+        for form in dict.fromkeys((alone, eight)):
+            rows += _drift_rows(form, weights.exact, flat, case, scratch)
+    rows += _precision_rows(alone, weights.exact, assets / "keypoints", scratch, say)
     if found:
         looks = _looks()
         say(f"memory of the child, {looks} pictures…")
-        rows += asyncio.run(_memory_rows(weights.chosen, pictures[:, 0], looks, scratch))
+        rows += asyncio.run(_memory_rows(alone, pictures[:, 0], looks, scratch))
     return rows
+
+
+def _form_here(path: Path, threads: int, scratch: Path, say: Say) -> Form:
+    """The form in which a daemon with so many threads would look on this processor."""
+    if not can_choose():
+        return Form(path, "auto")
+    context = a_context("bench_vision", folder=scratch, offline=False)
+    file, precision, why = asyncio.run(
+        choose_form(
+            find_model(str(path), scratch), context, threads=threads, min_score=MIN_SCORE, size=SIZE
+        )
+    )
+    say(
+        f"what a daemon would choose with {threads} thread{'s' * (threads > 1)}: {precision}: {why}"
+    )
+    return Form(file.paths[0], cast("Precision", precision))
 
 
 def _looks() -> int:
@@ -150,23 +170,23 @@ def _reference(path: Path, model: PoseModel, scratch: Path) -> str:
     )
 
 
-def _open(path: Path, precision: Precision, scratch: Path, min_score: float) -> PoseModel:
-    loaded = load_model(find_model(str(path), scratch), scratch, scratch)
-    return open_model(loaded, threads=1, precision=precision, min_score=min_score)
+def _open(form: Form, scratch: Path, min_score: float) -> PoseModel:
+    loaded = load_model(find_model(str(form.path), scratch), scratch, scratch)
+    return open_model(loaded, threads=1, precision=form.precision, min_score=min_score)
 
 
 def _drift_rows(
-    weights: Weights, pictures: NDArray[np.uint8], case: str, scratch: Path
+    form: Form, exactly: Path, pictures: NDArray[np.uint8], case: str, scratch: Path
 ) -> list[Row]:
-    exact = _open(weights.exact, "f32", scratch, MIN_SCORE)
-    chosen = _open(weights.chosen, "auto", scratch, MIN_SCORE)
+    exact = _open(Form(exactly, "f32"), scratch, MIN_SCORE)
+    chosen = _open(form, scratch, MIN_SCORE)
     # Each sees all before the other begins: two at a time would share the cache.
     first = [exact.infer(picture) for picture in pictures]
     second = [chosen.infer(picture) for picture in pictures]
     drift = drift_of(zip(first, second, strict=True))
     told = (
-        f"{reference_of(find_model(str(weights.chosen), scratch), chosen.facts)} beside"
-        f" {_reference(weights.exact, exact, scratch)}, {drift.people} people of {case}"
+        f"{reference_of(find_model(str(form.path), scratch), chosen.facts)} beside"
+        f" {_reference(exactly, exact, scratch)}, {drift.people} people of {case}"
     )
     return [
         row(
@@ -177,7 +197,7 @@ def _drift_rows(
     ]  # fmt: skip
 
 
-def _precision_rows(weights: Weights, folder: Path, scratch: Path, say: Say) -> list[Row]:
+def _precision_rows(form: Form, exactly: Path, folder: Path, scratch: Path, say: Say) -> list[Row]:
     import cv2
 
     marked = marked_pictures(folder)
@@ -194,30 +214,30 @@ def _precision_rows(weights: Weights, folder: Path, scratch: Path, say: Say) -> 
             for (_, truth), picture in zip(marked, pictures, strict=True)
         )
 
-    reference = _open(weights.exact, "f32", scratch, LEAST_SCORE)
+    reference = _open(Form(exactly, "f32"), scratch, LEAST_SCORE)
     exact = average(reference)
-    network = _open(weights.chosen, "auto", scratch, LEAST_SCORE)
+    network = _open(form, scratch, LEAST_SCORE)
     chosen = average(network)
     case = f"{people} people in {len(marked)} marked pictures"
     lost = exact - chosen
     return [
         row("average_precision", f"{network.facts['precision']}, {case}", chosen, "OKS 0.50:0.95",
-            rival=_reference(weights.exact, reference, scratch), rival_value=exact),
+            rival=_reference(exactly, reference, scratch), rival_value=exact),
         row("average_precision_lost", case, lost, "OKS 0.50:0.95", goal=MOST_AP_LOST,
             met=lost <= MOST_AP_LOST),
     ]  # fmt: skip
 
 
 async def _memory_rows(
-    path: Path, pictures: Iterable[NDArray[np.uint8]], looks: int, scratch: Path
+    form: Form, pictures: Iterable[NDArray[np.uint8]], looks: int, scratch: Path
 ) -> list[Row]:
     """The very child that the daemon has, and what it weighs before and after many pictures."""
     shown = [np.ascontiguousarray(picture) for picture in pictures]
     worker = Worker(
         TARGET, name="bench_pose", log=a_context().log,
         arguments=arguments_of(
-            find_model(str(path), scratch), models=scratch, state=scratch, threads=1,
-            precision="auto", device="auto", backend="auto", min_score=MIN_SCORE, size=SIZE,
+            find_model(str(form.path), scratch), models=scratch, state=scratch, threads=1,
+            precision=form.precision, device="auto", backend="auto", min_score=MIN_SCORE, size=SIZE,
         ),
         ready_seconds=60.0,
     )  # fmt: skip

@@ -20,7 +20,7 @@ from crowdstream.offline.bench_keypoints import (
     marked_pictures,
     similarity,
 )
-from crowdstream.offline.bench_speed import Contender
+from crowdstream.offline.bench_speed import Contender, Form
 
 
 def people_at(*lefts: float, joints_marked: int = 17) -> Marked:
@@ -133,6 +133,9 @@ def test_missing_assets_are_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert said == [f"no network in {tmp_path / 'pose'}: no rows of speed, drift and memory"]
 
 
+FORMS = {threads: Form(Path("model"), "auto") for threads in (1, 2)}
+
+
 class Stood(Contender):
     """A contender that takes as long as its command says."""
 
@@ -153,8 +156,8 @@ def test_rows_of_speed_have_the_ratio_and_the_goal(
 ) -> None:
     monkeypatch.setattr(bench_speed, "Contender", Stood)
     (tmp_path / "rival.pt").touch()
-    paths = (tmp_path / "model", tmp_path / "rival.pt", tmp_path / "p.npy", tmp_path)
-    one, two = bench_speed.speed_rows(*paths, "a case", lambda text: None)
+    paths = (tmp_path / "rival.pt", tmp_path / "p.npy", tmp_path)
+    one, two = bench_speed.speed_rows(FORMS, *paths, "a case", lambda text: None)
     assert set(one) == set(row("", "", 0.0, ""))
     assert (one["value"], one["ratio"], one["goal"], one["met"]) == (66.667, 4.0, 3.4, True)
     assert (two["value"], two["ratio"], two["goal"], two["met"]) == (100.0, 6.0, 5.2, True)
@@ -165,8 +168,8 @@ def test_without_a_checkpoint_there_is_no_rival_and_no_goal(
 ) -> None:
     monkeypatch.setattr(bench_speed, "Contender", Stood)
     said: list[str] = []
-    paths = (tmp_path / "model", tmp_path / "rival.pt", tmp_path / "p.npy", tmp_path)
-    rows = bench_speed.speed_rows(*paths, "a case", said.append)
+    paths = (tmp_path / "rival.pt", tmp_path / "p.npy", tmp_path)
+    rows = bench_speed.speed_rows(FORMS, *paths, "a case", said.append)
     assert [(each["rival"], each["goal"], each["met"]) for each in rows] == [(None,) * 3] * 2
     assert said[0] == f"no rival: there is no {tmp_path / 'rival.pt'}"
 
@@ -182,7 +185,9 @@ def test_rows_name_the_exact_network_by_its_file_and_format(assets: Path, tmp_pa
     weights = bench_vision.weights_in(assets / "pose")
     assert weights is not None
     dark = np.zeros((1, 72, 128, 3), np.uint8)
-    cases = [each["case"] for each in bench_vision._drift_rows(weights, dark, "nights", tmp_path)]
+    form = Form(weights.chosen, "auto")
+    rows = bench_vision._drift_rows(form, weights.exact, dark, "nights", tmp_path)
+    cases = [each["case"] for each in rows]
     assert len(cases) == 2
     for case in cases:
         assert case.startswith(
