@@ -144,7 +144,7 @@ class Stood(Contender):
         self.took = {"1": 15.0, "2": 10.0}.get(command[4], 60.0)
         self.facts = {"backend": "none", "precision": "int8", "input": "640x384", "rival": "it"}
 
-    def milliseconds(self) -> list[float]:
+    def milliseconds(self, clip: int) -> list[float]:
         return [self.took, self.took, 10.0 * self.took]
 
     def close(self) -> None:
@@ -157,6 +157,7 @@ def test_rows_of_speed_have_the_ratio_and_the_goal(
     monkeypatch.setattr(bench_speed, "Contender", Stood)
     (tmp_path / "rival.pt").touch()
     paths = (tmp_path / "rival.pt", tmp_path / "p.npy", tmp_path)
+    np.save(paths[1], np.zeros((2, 3, 4, 4, 3), np.uint8))
     one, two = bench_speed.speed_rows(FORMS, *paths, "a case", lambda text: None)
     assert set(one) == set(row("", "", 0.0, ""))
     assert (one["value"], one["ratio"], one["goal"], one["met"]) == (66.667, 4.0, 3.4, True)
@@ -169,6 +170,7 @@ def test_without_a_checkpoint_there_is_no_rival_and_no_goal(
     monkeypatch.setattr(bench_speed, "Contender", Stood)
     said: list[str] = []
     paths = (tmp_path / "rival.pt", tmp_path / "p.npy", tmp_path)
+    np.save(paths[1], np.zeros((2, 3, 4, 4, 3), np.uint8))
     rows = bench_speed.speed_rows(FORMS, *paths, "a case", said.append)
     assert [(each["rival"], each["goal"], each["met"]) for each in rows] == [(None,) * 3] * 2
     assert said[0] == f"no rival: there is no {tmp_path / 'rival.pt'}"
