@@ -348,18 +348,45 @@ class SlotClock:
 
     def window(self) -> Window:
         """The last seconds, or what there is of them."""
-        count = min(self._made, SLOTS) - 1
-        order = (self._made - 1 - count + np.arange(max(0, count), dtype=np.int64)) % SLOTS
-        times = self._sums[order] / self._counts[order]
-        if not times.size:
-            return Window(order, times, times, 0.0, self.oldest, 0.0)
-        length = min(WINDOW_SECONDS, times[-1] - times[0] + SLOT_SECONDS)
-        inside = times > times[-1] - length
-        order, times = order[inside], times[inside]
-        middle = float(times[-1]) + 0.5 * SLOT_SECONDS - 0.5 * length
-        rate = 1.0 / float(np.median(np.diff(times))) if times.size > 1 else 0.0
-        weights = 0.5 + 0.5 * np.cos(2.0 * np.pi * (times - middle) / length)
-        return Window(order, times, np.maximum(weights, 0.0), middle, self.oldest, rate)
+        order, times, weights = np.empty(SLOTS, np.int64), np.empty(SLOTS), np.empty(SLOTS)
+        count, middle, rate = _window(self._sums, self._counts, self._made, order, times, weights)
+        return Window(order[:count], times[:count], weights[:count], middle, self.oldest, rate)
+
+
+@njit(
+    "Tuple((int64, float64, float64))(float64[::1], float64[::1], int64, int64[::1],"
+    " float64[::1], float64[::1])",
+    cache=True,
+    nogil=True,
+)
+def _window(
+    sums: Floats,
+    counts: Floats,
+    made: int,
+    order: NDArray[np.int64],
+    times: Floats,
+    weights: Floats,
+) -> tuple[int, float, float]:
+    """Fill the three arrays of a `Window`; how many slots there are, its middle and its rate."""
+    slots = sums.shape[0]
+    whole = min(made, slots) - 1
+    if whole <= 0:
+        return 0, 0.0, 0.0
+    last, first = (made - 2) % slots, (made - 1 - whole) % slots
+    newest, oldest = sums[last] / counts[last], sums[first] / counts[first]
+    length = min(WINDOW_SECONDS, newest - oldest + SLOT_SECONDS)
+    middle = newest + 0.5 * SLOT_SECONDS - 0.5 * length
+    count = 0
+    for number in range(made - 1 - whole, made - 1):
+        slot = number % slots
+        time = sums[slot] / counts[slot]
+        if time > newest - length:
+            order[count], times[count] = slot, time
+            turn = 2.0 * math.pi * (time - middle) / length
+            weights[count] = max(0.0, 0.5 + 0.5 * math.cos(turn))
+            count += 1
+    rate = 1.0 / np.median(times[1:count] - times[: count - 1]) if count > 1 else 0.0
+    return count, middle, rate
 
 
 @njit("void(float32[::1], float64[::1], float64)", cache=True, nogil=True)

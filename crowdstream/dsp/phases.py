@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numba import njit
 
-from crowdstream.dsp.spectrum import BODIES_A_PACKET, LEAST_PRESENCE, LEAST_SLOTS, STILL, weigh
+from crowdstream.dsp.spectrum import LEAST_PRESENCE, LEAST_SLOTS, STILL, bodies_a_packet, weigh
 from crowdstream.dsp.synchrony import BEAT_COLUMNS, in_phase
 
 if TYPE_CHECKING:
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _COLUMNS: Final = 6
 # A constant, a straight line, and a sine and a cosine once a beat and twice.
+
+_PAIRS: Final = _COLUMNS * (_COLUMNS + 1) // 2
+# Of columns, each with itself too: (0, 0), (1, 0), (1, 1), (2, 0) and so on.
 
 
 class Phases:
@@ -41,8 +44,10 @@ class Phases:
         self.scale = np.zeros(bodies)
         """1 over each row's own mean square."""
         self._basis = np.zeros((slots, _COLUMNS))
+        self._products = np.zeros((slots, _PAIRS))
         self._flat = np.ones(slots)
         self._work = np.zeros((3, slots))
+        self._sums = np.zeros(_PAIRS)
         self._gram = np.zeros((_COLUMNS, _COLUMNS))
         self._beats = np.zeros((bodies, BEAT_COLUMNS))
         self._window: Window | None = None
@@ -54,13 +59,7 @@ class Phases:
         self._window = window
         self._row = 0
         self.presence[:] = 0.0
-        since = window.times - window.middle
-        basis = self._basis[: since.size]
-        basis[:, 0] = 1.0
-        basis[:, 1] = since / max(1e-9, float(np.ptp(since)))
-        for place, times in ((2, 1.0), (4, 2.0)):
-            angle = math.tau * times * hertz * since
-            basis[:, place], basis[:, place + 1] = np.cos(angle), -np.sin(angle)
+        _lay_out(window.times, window.middle, hertz, self._basis, self._products)
         # What is faster than half the rate of the pictures only mirrors what is slower.
         self._columns = _COLUMNS if 2.0 * hertz < 0.45 * window.rate else _COLUMNS - 2
 
@@ -69,11 +68,12 @@ class Phases:
         window = self._window
         if window is None:
             return False
+        since = window.origin + window.times[0]
         self._row = _fit(
-            ring.sums, ring.seen_at, window.origin + window.times[0], window.order, window.times,
-            self._flat[: window.order.size], self._basis, self._columns, self._row,
-            BODIES_A_PACKET, self._work, self._gram, self.amplitudes, self.noise, self.presence,
-            self.scale,
+            ring.sums, ring.seen_at, since, window.order, window.times,
+            self._flat[: window.order.size], self._basis, self._products, self._columns, self._row,
+            bodies_a_packet(ring.seen_at, since), self._work, self._sums, self._gram,
+            self.amplitudes, self.noise, self.presence, self.scale,
         )  # fmt: skip
         return self._row < self.presence.size
 
@@ -81,6 +81,26 @@ class Phases:
         """Synchrony, NaN where unknown; fills `sums` with the sum of everyone's movement."""
         add_up(self.amplitudes, self.presence, self.scale, sums)
         return float(in_phase(self.amplitudes, self.noise, self.presence, self._beats))
+
+
+@njit(
+    "void(float64[::1], float64, float64, float64[:,::1], float64[:,::1])", cache=True, nogil=True
+)
+def _lay_out(times: Floats, middle: float, hertz: float, basis: Floats, products: Floats) -> None:
+    """The columns at each time, and the products of all pairs of them."""
+    slots = times.shape[0]
+    length = max(1e-9, times[-1] - times[0]) if slots > 0 else 1.0
+    for k in range(slots):
+        since = times[k] - middle
+        once = 2.0 * math.pi * hertz * since
+        basis[k, 0], basis[k, 1] = 1.0, since / length
+        basis[k, 2], basis[k, 3] = math.cos(once), -math.sin(once)
+        basis[k, 4], basis[k, 5] = math.cos(2.0 * once), -math.sin(2.0 * once)
+        pair = 0
+        for i in range(basis.shape[1]):
+            for j in range(i + 1):
+                products[k, pair] = basis[k, i] * basis[k, j]
+                pair += 1
 
 
 @njit("boolean(float64[:,::1], int64)", cache=True, nogil=True)
@@ -104,8 +124,8 @@ def _invert(matrix: Floats, count: int) -> bool:
 
 @njit(
     "int64(float64[:,:,::1], float64[::1], float64, int64[::1], float64[::1], float64[::1],"
-    " float64[:,::1], int64, int64, int64, float64[:,::1], float64[:,::1], float64[:,::1],"
-    " float64[:,::1], float64[::1], float64[::1])",
+    " float64[:,::1], float64[:,::1], int64, int64, int64, float64[:,::1], float64[::1],"
+    " float64[:,::1], float64[:,::1], float64[:,::1], float64[::1], float64[::1])",
     cache=True,
     nogil=True,
 )
@@ -117,10 +137,12 @@ def _fit(
     times: Floats,
     flat: Floats,
     basis: Floats,
+    products: Floats,
     columns: int,
     row: int,
     bodies: int,
     work: Floats,
+    pairs: Floats,
     gram: Floats,
     amplitudes: Floats,
     noise: Floats,
@@ -130,8 +152,8 @@ def _fit(
     """Fit up to so many bodies from a row on; the row to go on from."""
     slots = order.shape[0]
     heights, aside, weights = work[0], work[1], work[2]
-    right = np.empty(columns)
-    found = np.empty(columns)
+    right = np.empty(_COLUMNS)
+    found = np.empty(_COLUMNS)
     looked = 0
     while row < sums.shape[0] and looked < bodies:
         if seen_at[row] < since:
@@ -140,39 +162,41 @@ def _fit(
         looked += 1
         weigh(sums[row], order, times, flat, heights, aside, weights)
         there, total = 0, 0.0
-        gram[:columns, :columns] = 0.0
+        pairs[:] = 0.0
         right[:] = 0.0
         for k in range(slots):
             if weights[k] == 0.0:
                 continue
             there += 1
             # A slot of two pictures is twice as sure.
-            weights[k] = sums[row, order[k], 2]
-            total += weights[k]
-            for i in range(columns):
-                part = weights[k] * basis[k, i]
-                right[i] += part * heights[k]
-                for j in range(i + 1):
-                    gram[i, j] += part * basis[k, j]
+            weight = sums[row, order[k], 2]
+            weights[k] = weight
+            total += weight
+            moved = weight * heights[k]
+            for i in range(_COLUMNS):
+                right[i] += moved * basis[k, i]
+            for pair in range(_PAIRS):
+                pairs[pair] += weight * products[k, pair]
         if there < LEAST_SLOTS or there < LEAST_PRESENCE * slots:
             row += 1
             continue
+        pair = 0
         for i in range(columns):
             for j in range(i + 1):
-                gram[i, j] /= total
-                gram[j, i] = gram[i, j]
+                gram[i, j] = gram[j, i] = pairs[pair] / total
+                pair += 1
         if not _invert(gram, columns):
             row += 1
             continue
+        found[:] = 0.0
         for i in range(columns):
-            found[i] = 0.0
             for j in range(columns):
                 found[i] += gram[i, j] * right[j] / total
         square = 0.0
         for k in range(slots):
             if weights[k] > 0.0:
                 left = heights[k]
-                for i in range(columns):
+                for i in range(_COLUMNS):
                     left -= found[i] * basis[k, i]
                 square += weights[k] * left * left
         amplitudes[row, :] = 0.0

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 
 from crowdstream.dsp.energy import SEEN
+from crowdstream.dsp.middles import middle_in_place
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +22,10 @@ ROWS: Final = 256
 """People that can be followed at once; of more, the first in the picture are."""
 
 SAMPLES: Final = 128
-"""Joints kept per person: 2 s at 60 pictures a second."""
+"""Joints kept per person: 2 s at 60 pictures a second. A power of two: see `_AROUND`."""
+
+_AROUND: Final = SAMPLES - 1
+# `number & _AROUND` is the slot of a sample: a remainder without a division.
 
 FORGET_SECONDS: Final = 1.0
 LONGEST_GAP_SECONDS: Final = 0.35
@@ -57,12 +61,11 @@ def _write(
     lengths: NDArray[np.float64],
 ) -> None:
     """Append one sample to each of `rows`."""
-    samples = times.shape[1]
     for person in range(rows.shape[0]):
         row = rows[person]
         if row < 0:
             continue
-        slot = heads[row] % samples
+        slot = heads[row] & _AROUND
         times[row, slot] = at
         torsos[row, slot] = lengths[person]
         for joint in range(17):
@@ -91,8 +94,7 @@ def _look_back(
     lengths: NDArray[np.float64],
 ) -> float:
     """Joints at `then`, interpolated; `known` is 1 where they are; median torsos since `since`."""
-    samples = times.shape[1]
-    scratch = np.empty(samples)
+    scratch = np.empty(SAMPLES)
     weights = np.empty(4)
     for person in range(rows.shape[0]):
         known[person] = 0.0
@@ -101,20 +103,20 @@ def _look_back(
         if row < 0:
             continue
         head = heads[row]
-        count = min(head, samples)
+        count = min(head, SAMPLES)
         later = -1
         found = 0
         for back in range(count):
-            slot = (head - 1 - back) % samples
-            if times[row, slot] >= since and torsos[row, slot] > 0.0:
+            slot = (head - 1 - back) & _AROUND
+            if times[row, slot] < since:
+                break
+            if torsos[row, slot] > 0.0:
                 scratch[found] = torsos[row, slot]
                 found += 1
-            elif times[row, slot] < since:
-                break
         if found > 0:
-            lengths[person] = np.median(scratch[:found])
+            lengths[person] = middle_in_place(scratch, found)
         for back in range(count):
-            slot = (head - 1 - back) % samples
+            slot = (head - 1 - back) & _AROUND
             if times[row, slot] > then:
                 later = slot
                 continue
@@ -131,8 +133,8 @@ def _look_back(
             share = np.float32((then - times[row, earlier]) / gap)
             if gap > CURVED_GAP_SECONDS:
                 share = np.float32(1.0 - ((times[row, later] - then) / gap) ** (1.0 - CUT_SHORT))
-            before = (earlier - 1) % samples
-            after = (later + 1) % samples
+            before = (earlier - 1) & _AROUND
+            after = (later + 1) & _AROUND
             curved = (
                 back + 1 < count
                 and back >= 2
@@ -142,11 +144,11 @@ def _look_back(
             )
             if curved:
                 for one in range(4):
-                    mine = times[row, (before + one) % samples]
+                    mine = times[row, (before + one) & _AROUND]
                     weights[one] = 1.0
                     for other in range(4):
                         if other != one:
-                            at = times[row, (before + other) % samples]
+                            at = times[row, (before + other) & _AROUND]
                             weights[one] *= (then - at) / (mine - at)
             for joint in range(17):
                 bent = (

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-BODIES_A_PACKET: Final = 48
-"""So many bodies are looked at with one packet."""
+LEAST_BODIES: Final = 16
+PACKETS: Final = 6
+"""Of a small crowd so many bodies are looked at with one packet; of a large one so many that all
+have been looked at after so many packets."""
 
 LEAST_PRESENCE: Final = 0.25
 """Who was there for a smaller part of the window tells nothing of their tempo."""
@@ -72,8 +74,9 @@ class Look:
         since = window.origin + window.times[0]
         self._row = _look(
             ring.sums, ring.seen_at, since, window.order, window.times, window.weights,
-            ring.slots.turns, self._row, BODIES_A_PACKET, self._heights, self._aside,
-            self._weights, self._series, self._amplitudes, self._each, self._together, self._totals,
+            ring.slots.turns, self._row, bodies_a_packet(ring.seen_at, since), self._heights,
+            self._aside, self._weights, self._series, self._amplitudes, self._each,
+            self._together, self._totals,
         )  # fmt: skip
 
     def shares(self, together: float) -> Floats:
@@ -81,17 +84,29 @@ class Look:
 
         What all do in phase counts `together` times more.
         """
-        weight, roots = self._totals
-        if weight <= 0.0:
-            return np.zeros(self._each.size)
-        shares = self._each / weight
-        pairs = roots * roots - weight
-        if pairs > 1e-9:
-            count = self._each.size
-            both = self._together[:count] ** 2 + self._together[count:] ** 2
+        shares = np.empty(self._each.size)
+        _shares(self._each, self._together, self._totals, together, shares)
+        return shares
+
+
+@njit(
+    "void(float64[::1], float64[::1], float64[::1], float64, float64[::1])", cache=True, nogil=True
+)
+def _shares(each: Floats, together: Floats, totals: Floats, counts: float, out: Floats) -> None:
+    weight, roots = totals
+    pairs = roots * roots - weight
+    frequencies = each.shape[0]
+    for k in range(frequencies):
+        out[k] = each[k] / weight if weight > 0.0 else 0.0
+        if weight > 0.0 and pairs > 1e-9:
+            both = together[k] ** 2 + together[frequencies + k] ** 2
             # Everyone paired with themselves is as much in phase as can be, and means nothing.
-            shares = shares + together * np.maximum(0.0, both - self._each) / pairs
-        return np.asarray(shares)
+            out[k] += counts * max(0.0, both - each[k]) / pairs
+
+
+def bodies_a_packet(seen_at: Floats, since: float) -> int:
+    """How many to look at with each packet, of those who were seen since then."""
+    return max(LEAST_BODIES, math.ceil(np.count_nonzero(seen_at >= since) / PACKETS))
 
 
 @njit("void(float32[::1], int64[::1], float32[:,::1], float32[::1])", cache=True, nogil=True)

@@ -64,7 +64,6 @@ def _see(
     out: NDArray[np.float64],
 ) -> None:
     """Speed of the steady way and signed vertical drift of each person; NaN where not known."""
-    slots = past.shape[1]
     for person in range(rows.shape[0]):
         out[person, 0] = np.nan
         out[person, 1] = np.nan
@@ -94,21 +93,21 @@ def _see(
             continue
         x -= camera_x
         y -= camera_y
-        count = min(heads[row], slots)
+        count = min(heads[row], SLOTS)
         oldest = -1
         for back in range(count):
-            slot = (heads[row] - 1 - back) % slots
+            slot = (heads[row] - 1 - back) % SLOTS
             if at - past[row, slot, 0] > window + 1e-6:
                 break
             oldest = back
         if oldest >= 0:
-            begin = (heads[row] - 1 - oldest) % slots
+            begin = (heads[row] - 1 - oldest) % SLOTS
             age = at - past[row, begin, 0]
             if age >= least:
                 half = begin
                 nearest = age
                 for back in range(oldest):
-                    slot = (heads[row] - 1 - back) % slots
+                    slot = (heads[row] - 1 - back) % SLOTS
                     miss = abs(at - past[row, slot, 0] - 0.5 * age)
                     if miss < nearest:
                         nearest = miss
@@ -122,9 +121,9 @@ def _see(
                     early_y = (past[row, half, 2] - past[row, begin, 2]) / early
                     out[person, 0] = math.sqrt(max(0.0, late_x * early_x + late_y * early_y))
                     out[person, 1] = (y - past[row, begin, 2]) / age
-        newest = (heads[row] - 1) % slots
+        newest = (heads[row] - 1) % SLOTS
         if heads[row] == 0 or at - past[row, newest, 0] >= _GAP_SECONDS - 1e-6:
-            slot = heads[row] % slots
+            slot = heads[row] % SLOTS
             past[row, slot, 0] = at
             past[row, slot, 1] = x
             past[row, slot, 2] = y

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 from crowdstream.dsp.energy import SEEN
-from crowdstream.dsp.middles import fill_unknown
+from crowdstream.dsp.middles import fill_unknown, middle_in_place
 from crowdstream.dsp.ring import ROWS
 
 if TYPE_CHECKING:
@@ -35,19 +35,6 @@ _LIMBS: Final = np.array([7, 8, 9, 10, 13, 14, 15, 16])
 _MEDIAN_TO_DEVIATION: Final = 1.0 / math.sqrt(2.0 * math.log(2.0) * 20.0)
 # The median length of a third difference of noise, in two axes, is sqrt(2 ln 2) times sqrt(20)
 # of the deviation in each.
-
-
-@njit("float64(float64[::1], int64)", cache=True, nogil=True)
-def _middle(values: NDArray[np.float64], count: int) -> float:
-    """The median of the first `count` values (at least one), which are put in order."""
-    for one in range(1, count):
-        value = values[one]
-        place = one
-        while place > 0 and values[place - 1] > value:
-            values[place] = values[place - 1]
-            place -= 1
-        values[place] = value
-    return float(0.5 * (values[(count - 1) // 2] + values[count // 2]))
 
 
 @njit(
@@ -131,9 +118,9 @@ def _see(
             past[row, 2, number, 0] = x
             past[row, 2, number, 1] = y
         if found >= 3:
-            pace = _middle(chords, found) / (times[row, 2] - times[row, 0])
+            pace = middle_in_place(chords, found) / (times[row, 2] - times[row, 0])
             swing = pace * TURNS**2 * ((at - times[row, 0]) / 3.0) ** 3
-            square = _middle(lengths, found) ** 2 - swing * swing
+            square = middle_in_place(lengths, found) ** 2 - swing * swing
             level = min(most, math.sqrt(max(0.0, square)) * _MEDIAN_TO_DEVIATION)
             if np.isnan(levels[row]):
                 levels[row] = level

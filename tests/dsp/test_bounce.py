@@ -5,8 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from crowdstream.dsp.bounce import SLOT_SECONDS, SLOTS, BounceRing, SlotClock
+from crowdstream.dsp.bounce import (
+    SLOT_SECONDS,
+    SLOTS,
+    WINDOW_SECONDS,
+    BounceRing,
+    SlotClock,
+)
 from crowdstream.dsp.groove import GrooveMeter
+from crowdstream.dsp.spectrum import bodies_a_packet
 from crowdstream.testing.bodies import TORSO, bodies
 
 HERTZ = np.array([1.0, 2.0])
@@ -58,3 +65,38 @@ def test_more_people_than_rows_are_not_an_error() -> None:
         assert ring.write(ids, people, np.full(300, 0.4), frame / 10)
     assert not ring.write(ids, people, np.full(300, 0.4), 0.2)
     assert np.isfinite(ring.sums).all()
+
+
+def test_a_window_is_the_last_seven_seconds_under_hanns_curve() -> None:
+    """Oldest first, without the slot that is being filled, also once round the ring."""
+    clock = SlotClock(np.array([2.0]))
+    for n in range(3 * SLOTS):
+        clock.add(100.0 + n / 20.0)
+    window = clock.window()
+    assert window.origin == 100.0
+    assert window.rate == pytest.approx(20.0)
+    newest = (3 * SLOTS - 2) / 20.0
+    assert window.times[-1] == pytest.approx(newest)
+    assert np.diff(window.times) == pytest.approx(0.05)
+    assert window.times[0] > newest - WINDOW_SECONDS >= window.times[0] - 0.05
+    assert ((window.order[1:] - window.order[:-1]) % SLOTS == 1).all()
+    turn = 2.0 * np.pi * (window.times - window.middle) / WINDOW_SECONDS
+    assert window.weights == pytest.approx(0.5 + 0.5 * np.cos(turn))
+
+
+def test_without_two_slots_there_is_no_window() -> None:
+    clock = SlotClock(np.array([2.0]))
+    assert clock.window().order.size == 0
+    clock.add(1.0)
+    assert clock.window().order.size == 0
+
+
+def test_a_small_crowd_is_looked_at_in_few_steps_and_a_large_one_in_six() -> None:
+    """Of those who have been seen lately; whoever has left costs nothing."""
+    seen_at = np.full(256, -np.inf)
+    assert bodies_a_packet(seen_at, 5.0) == 16
+    seen_at[:40] = 6.0
+    assert bodies_a_packet(seen_at, 5.0) == 16
+    seen_at[:200] = 6.0
+    assert bodies_a_packet(seen_at, 5.0) == 34
+    assert bodies_a_packet(seen_at, 6.5) == 16

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crowdstream.dsp.middles import fill_unknown, middle_of
+from crowdstream.dsp.middles import fill_unknown, middle_in_place, middle_of
 
 maybe_known = st.lists(st.one_of(st.floats(-10, 10), st.just(math.nan)), max_size=30)
 
@@ -19,6 +19,17 @@ def test_the_middle_is_the_median_of_the_known(values: list[float]) -> None:
     known = [value for value in values if not math.isnan(value)]
     middle = middle_of(np.array(values))
     assert middle == np.median(known) if known else math.isnan(middle)
+
+
+@given(st.lists(st.integers(-5, 5).map(float), min_size=1, max_size=40), st.integers(0, 3))
+def test_the_middle_in_place_is_the_median_of_those_at_the_front(
+    values: list[float], more: int
+) -> None:
+    """Many alike among them; what stands behind them keeps its place."""
+    room = np.array(values + [99.0] * more)
+    assert middle_in_place(room, len(values)) == np.median(values)
+    assert sorted(room[: len(values)]) == sorted(values)
+    assert room[len(values) :].tolist() == [99.0] * more
 
 
 @given(maybe_known)
