@@ -26,6 +26,9 @@ MOTION_HZ: Final = 30.0
 SECONDS: Final = 20.0
 ASPECT: Final = 16 / 9
 
+RUNS: Final = 7
+"""So often the same show is played where each packet's time is measured."""
+
 MUST_MS: Final = {1: 0.2, 20: 0.3, 200: 0.8}
 CYCLE: Final = 600
 """Pictures of people that are made once and replayed: their numbers go on."""
@@ -65,38 +68,43 @@ def _crowd(people: int, at: float) -> Keypoints:
 
 
 def _cost(people: int, must: float) -> list[Row]:
-    """Time of each packet, motion between, ids coming and going; numpy's of the v alone beside."""
-    stage, rival = _stage(), _PlainNumpy()
-    pose, motion, shown = [], [], []
-    for n in range(round(SECONDS * MOTION_HZ)):
-        at = n / MOTION_HZ
-        packet: Motion | People = Motion(
-            seq=n, captured_at=at, speed=1.0, moving_share=0.2, confidence=0.6
-        )
-        motion.append(_taken(stage.process, packet))
-        if n % 2:
-            continue
-        joints = _crowd(people, at)
-        ids = np.arange(people) + int(at / 2.0)  # every other second somebody is new
-        packet = _people(n, at, joints, ids)
-        pose.append(_taken(stage.process, packet))
-        shown.append(packet)
-    plain = [_taken(rival.take, packet) for packet in shown]
+    """Time of each packet, motion between, ids coming and going; numpy's of the v alone beside.
+
+    The same show is played several times, ours and the rival's in turn, and of each packet the
+    middle of its times counts: what neighbours on the machine take is none of ours.
+    """
+    show = list(_show(people))
+    pose, motion, plain = [], [], []
+    for _ in range(RUNS):
+        stage, rival = _stage(), _PlainNumpy()
+        spent = [(packet, _taken(stage.process, packet)) for packet in show]
+        motion.append([took for packet, took in spent if isinstance(packet, Motion)])
+        pose.append([took for packet, took in spent if isinstance(packet, People)])
+        plain.append([_taken(rival.take, packet) for packet in show if isinstance(packet, People)])
     began = round(2 * POSE_HZ)
-    p95 = float(np.percentile(pose[began:], 95))
-    beside = float(np.percentile(plain[began:], 95))
+    ours, flow, beside = (np.median(times, axis=0)[began:] for times in (pose, motion, plain))
+    p95, between = float(np.percentile(ours, 95)), float(np.percentile(flow, 95))
     return [
         row(
             "energy_per_packet_p95", f"people packets of {people}", p95, "ms",
-            rival="numpy, v alone", rival_value=beside, goal=must, met=p95 <= must,
+            rival="numpy, v alone", rival_value=float(np.percentile(beside, 95)), goal=must,
+            met=p95 <= must,
         ),
-        row("energy_per_packet_p50", f"people packets of {people}", float(np.median(pose)), "ms"),
+        row("energy_per_packet_p50", f"people packets of {people}", float(np.median(ours)), "ms"),
         row(
-            "energy_per_packet_p95", f"motion packets beside {people}",
-            float(np.percentile(motion[began:], 95)), "ms", goal=must,
-            met=bool(np.percentile(motion[began:], 95) <= must),
+            "energy_per_packet_p95", f"motion packets beside {people}", between, "ms", goal=must,
+            met=between <= must,
         ),
     ]  # fmt: skip
+
+
+def _show(people: int) -> Iterator[Motion | People]:
+    """Motion at each picture, people at every second; every other second somebody is new."""
+    for n in range(round(SECONDS * MOTION_HZ)):
+        at = n / MOTION_HZ
+        yield Motion(seq=n, captured_at=at, speed=1.0, moving_share=0.2, confidence=0.6)
+        if n % 2 == 0:
+            yield _people(n, at, _crowd(people, at), np.arange(people) + int(at / 2.0))
 
 
 def _taken(work: Callable[[Any], object], packet: object) -> float:
