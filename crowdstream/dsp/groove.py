@@ -64,7 +64,7 @@ _BPMS: Final = (SLOWEST_BPM / _MARGIN) * _STEP ** np.arange(
 _MULTIPLES: Final = (0.5, 1.0, 2.0)
 _LOGS: Final = np.log(_BPMS)
 _HERTZ: Final = np.concatenate([multiple * _BPMS for multiple in _MULTIPLES]) / 60.0
-_VOTES: Final = (0.5, 1.0, 1.0)
+_VOTES: Final = np.array([0.5, 1.0, 1.0])
 # Slow swaying is also how people stand about: at half the tempo it counts half.
 
 _TOGETHER: Final = 0.5
@@ -196,7 +196,7 @@ class _Watched:
                 return
             self._is_looking = False
             self._take(at, trust)
-        if self._is_finding_beat:
+        elif self._is_finding_beat:
             self._find_beat(ring)
         elif at >= self._due_at:
             self._due_at = at + LOOK_SECONDS - 1e-6
@@ -239,10 +239,8 @@ class _Watched:
         """The tempo that explains most, in BPM, and how sure that is; None where none does."""
         shares = self._look.shares(_TOGETHER)
         # What is faster than half the rate of the pictures only mirrors what is slower.
-        shares[self._look.window.rate * 0.5 < _HERTZ] = 0.0
-        count = _BPMS.size
-        votes = _VOTES[0] * shares[:count] + _VOTES[1] * shares[count : 2 * count]
-        votes += _VOTES[2] * shares[2 * count :]
+        shares *= self._look.window.rate * 0.5 >= _HERTZ
+        votes = (_VOTES[:, None] * shares.reshape(len(_MULTIPLES), -1)).sum(axis=0)
         top = peak(votes, _LOGS, _RIVAL, self._peak)
         if top < 0:
             return None
