@@ -239,7 +239,7 @@ class _Watched:
         """The tempo that explains most, in BPM, and how sure that is; None where none does."""
         shares = self._look.shares(_TOGETHER)
         # What is faster than half the rate of the pictures only mirrors what is slower.
-        shares *= self._look.window.rate * 0.5 >= _HERTZ
+        shares[self._look.window.rate * 0.5 < _HERTZ] = 0.0
         votes = (_VOTES[:, None] * shares.reshape(len(_MULTIPLES), -1)).sum(axis=0)
         top = peak(votes, _LOGS, _RIVAL, self._peak)
         if top < 0:
