@@ -101,11 +101,11 @@ def _envelope(drums: Stem, rate: int) -> Floats:
         there = drums[low:high].mean(axis=1, dtype=np.float32)
         around[low - (begin - margin) :][: len(there)] = there
         keep = round((min(begin + piece, len(drums)) - begin) / rate * RATE)
-        parts.append(_size_of_band(around, rate)[_MARGIN_SECONDS * RATE :][:keep])
+        parts.append(size_of_band(around, rate)[_MARGIN_SECONDS * RATE :][:keep])
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def _size_of_band(sound: Floats, rate: int) -> Floats:
+def size_of_band(sound: Floats, rate: int) -> Floats:
     """The analytic signal's size, of what lies between LOW_HZ and HIGH_HZ, at RATE.
 
     No phase is turned. `sound` is whole seconds long.
