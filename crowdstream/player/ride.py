@@ -36,6 +36,10 @@ RAMP_BEATS: Final = 0.5
 
 BEATS_PER_BAR: Final = 4
 
+ALIKE: Final = 0.2
+"""How much two tracks have in common that are mixed on the beat and in key: their sum is louder
+than that of two unrelated ones by up to 0.8 dB."""
+
 _MEASURED: Final[OncePerStems[NDArray[np.float32]]] = OncePerStems()
 
 _LEAST_POWER: Final = 1e-7
@@ -96,7 +100,7 @@ class Ride:
             self._transition = None
             self._past.append(heard)
             return 1.0
-        together = sum(self._power(one) for one in heard)
+        together = _sum([self._power(one) for one in heard])
         if transition is not self._transition:
             self._transition = transition
             past = sum(self._power(one) for bar_heard in self._past for one in bar_heard)
@@ -138,6 +142,12 @@ class Ride:
         if not 0 <= one.at < len(powers):
             return 0.0
         return float(np.square(one.gains) @ powers[one.at] @ np.square(one.bands))
+
+
+def _sum(powers: Sequence[float]) -> float:
+    """Power of what is heard together."""
+    mixed = math.prod(powers) if len(powers) == 2 else 0.0
+    return sum(powers) + 2.0 * ALIKE * math.sqrt(mixed)
 
 
 def _bands(knobs: Sequence[float]) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from crowdstream.music.transitions import Transition
 from crowdstream.music.voices import Voice
 from crowdstream.player.deck import KNOBS, Deck
 from crowdstream.player.mixer import QUANTUM, Mixer, Rules
-from crowdstream.player.ride import _MEASURED, MOST_DB, Ride
+from crowdstream.player.ride import _MEASURED, ALIKE, MOST_DB, Ride
 from crowdstream.testing.music import SHORT_FORM, a_track
 
 RATE = 44100
@@ -47,12 +47,15 @@ def after_eight_bars(ride: Ride, decks: tuple[Deck, Deck]) -> None:
 
 
 def test_two_alike_at_full_level_are_taken_back_by_what_they_are_more() -> None:
+    """A little more than twice the power: what they have in common adds up."""
     ride, decks = Ride(RATE), (heard(humming()), humming())
     after_eight_bars(ride, decks)
     heard(decks[1])
     blend = a_blend()
     for bar in range(8, 16):
-        assert ride.factor(bar, decks, blend, FULL) == pytest.approx(0.5**0.5, abs=0.01)
+        assert ride.factor(bar, decks, blend, FULL) == pytest.approx(
+            (2.0 + 2.0 * ALIKE) ** -0.5, abs=0.01
+        )
     assert ride.factor(16, decks, blend, FULL) == 1.0
 
 
