@@ -268,6 +268,8 @@ class _Player:
             self._ending.wait(FADE_OUT_SECONDS + in_the_ring + self._clock.latency + 0.05)
         self._ending.set()
         self._let_go.wait(0.6)
+        # What was kept from the collector would be told as lost by libraries in C.
+        gc.unfreeze()
 
     def _begin(self) -> None:
         """Musical time begins now; that of music that was lost has gone on meanwhile."""

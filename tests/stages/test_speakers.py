@@ -167,6 +167,18 @@ async def test_nothing_of_the_player_is_left_after_close(library: Path, tmp_path
     assert not alive
 
 
+async def test_a_player_that_ends_in_order_writes_nothing_into_the_log(
+    library: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No library in C complains that something of its own was left."""
+    monkeypatch.setenv("JACK_NO_START_SERVER", "1")
+    async with Player(a_config(library), tmp_path) as playing:
+        await playing.until(lambda p: True)
+        before = len(playing.log.said)
+        await playing.ends()
+    assert [said for said in playing.log.said[before:] if said[1] == "child_said"] == []
+
+
 @pytest.mark.timeout(120)
 async def test_a_library_without_music_plays_the_built_in_one(
     tmp_path: Path, warm_cache: Path
