@@ -16,6 +16,7 @@ from crowdstream.music.timeline import QUANTUM
 from crowdstream.offline.bench import Row, Say, row
 from crowdstream.offline.bench_blends import blend_rows
 from crowdstream.offline.bench_kicks import kick_rows
+from crowdstream.offline.bench_live import player_memory_rows
 from crowdstream.packets import Mix
 from crowdstream.player.deck import KNOBS, Deck, Engine
 from crowdstream.player.journal import MixJournal
@@ -60,7 +61,7 @@ def player(say: Say) -> list[Row]:
     rows += kick_rows(say)
     rows += blend_rows(say)
     say("the built-in music from track to track…")
-    return rows + _limiter()
+    return rows + _limiter() + player_memory_rows(say)
 
 
 def _cost() -> list[Row]:
