@@ -1,8 +1,8 @@
 """Decoded tracks on disk, within a budget, for the player to map into its memory.
 
 One file for each track and rate: the four stems as 16-bit samples, shape (4, samples, 2), and
-nothing else. A file is written under another name first, so that what has its name is whole. The
-one that was not used for longest goes first.
+nothing else; beside it what was measured of it. A file is written under another name first, so
+that what has its name is whole. The one that was not used for longest goes first.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class DecodedCache:
             with contextlib.suppress(OSError):
                 path.unlink()
                 total -= size
-                _peak_file(path).unlink(missing_ok=True)
+                measures_file(path).unlink(missing_ok=True)
 
 
 def name_of(track: Track, rate: int) -> str:
@@ -116,25 +116,9 @@ def name_of(track: Track, rate: int) -> str:
     return f"{told.hexdigest()[:32]}.pcm"
 
 
-def peak_beside(path: Path) -> float | None:
-    """True peak in dB of what a decoded file holds, if it was noted."""
-    try:
-        peak = float(_peak_file(path).read_text())
-    except (OSError, ValueError):
-        return None
-    return peak if -200.0 < peak < 40.0 else None
-
-
-def note_peak(path: Path, peak_db: float) -> None:
-    """Note it beside the decoded file; what cannot be written is measured again another time."""
-    part = _peak_file(path).with_suffix(f".{os.getpid()}")
-    with contextlib.suppress(OSError):
-        part.write_text(f"{peak_db!r}\n")
-        part.replace(_peak_file(path))
-
-
-def _peak_file(path: Path) -> Path:
-    return path.with_suffix(".peak")
+def measures_file(path: Path) -> Path:
+    """Where what is measured of a decoded file stands; see `crowdstream.player.measures`."""
+    return path.with_suffix(".npz")
 
 
 def map_stems(path: Path) -> NDArray[np.int16]:

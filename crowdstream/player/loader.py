@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from crowdstream.errors import CrowdstreamError, MediaError
 from crowdstream.music.library import Track, load_stems, read_track
-from crowdstream.player.decoded import DecodedCache, map_stems, note_peak, peak_beside
-from crowdstream.player.kicks import kicks_of
+from crowdstream.player.decoded import DecodedCache, map_stems
 from crowdstream.player.lines import LineProcess, be_spoken_with, tell
-from crowdstream.player.peaks import remember_peak, true_peak_of
-from crowdstream.player.ride import levels_of
+from crowdstream.player.measures import measure, note, noted, remember
+from crowdstream.player.peaks import true_peak_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,8 +75,8 @@ class Loader:
         self.hurried = False
         """Somebody waits for the first sound: what only the next track asks is measured later."""
 
-        self._first: tuple[Track, NDArray[np.int16]] | None = None
-        """The first track of all, while it is not measured."""
+        self._first: tuple[Track, NDArray[np.int16], Path | None] | None = None
+        """The first track of all, while it is not measured, and where it is decoded."""
 
         self.news = threading.Event()
         """Set whenever a track has come or failed; whoever waits for it clears it."""
@@ -118,13 +117,9 @@ class Loader:
                 continue
             self._measure_first()
             try:
-                stems = self._fetch(track)
-                if not self._done:
-                    # Whoever waits for the very first track need not wait for what only the
-                    # next transition asks; no other track comes before that is measured.
-                    self._first = track, stems
-                else:
-                    self._measure(track, stems)
+                # Whoever waits for the very first track need not wait for what only the next
+                # transition asks; no other track comes before that is measured.
+                stems = self._fetch(track, soon=not self._done)
             except Exception as error:  # a broken file costs one track, not the show
                 self._broken.add(track.id)
                 self._failed.append((track, str(error)))
@@ -137,51 +132,57 @@ class Loader:
 
     def _measure_first(self) -> None:
         if self._first is not None:
-            (track, stems), self._first = self._first, None
-            self._measure(track, stems)
+            (track, stems, path), self._first = self._first, None
+            with contextlib.suppress(CrowdstreamError):
+                self._measure(track, stems, path)
 
-    def _measure(self, track: Track, stems: NDArray[np.int16]) -> None:
-        """So that the render thread need not."""
-        kicks_of(track, stems, self._rate)
-        levels_of(track, stems, self._rate)
+    def _measure(self, track: Track, stems: NDArray[np.int16], path: Path | None) -> None:
+        """So that the render thread need not: what stands beside the decoded file, or anew."""
+        known = noted(path, track) if path is not None else None
+        if known is None and path is not None:
+            self._ask(track, measured=True)
+            known = noted(path, track)
+        remember(stems, known or measure(track, stems, self._rate))
 
-    def _fetch(self, track: Track) -> NDArray[np.int16]:
-        """The stems, mapped.
+    def _fetch(self, track: Track, *, soon: bool) -> NDArray[np.int16]:
+        """The stems, mapped, and measured: if they are wanted `soon`, only what is needed now.
 
         Raises:
             CrowdstreamError: it cannot be decoded, or the decoder died of it, or hung.
         """
         path = next((p for c in self._caches if (p := c.there(track, self._rate))), None)
         if path is None:
-            answer = self._ask(track)
-            if answer.get("path") is None:
+            answer = self._ask(track, measured=not soon)
+            if answer.get("path") is not None:
+                path = Path(str(answer["path"]))
+            else:
                 # Nowhere to write: it lies in this process's own memory, then.
                 print(f"decoded tracks cannot be kept: {answer.get('why')}", flush=True)
-                stems = load_stems(track, self._rate)
-                true_peak_of(track, stems)
-                return stems
-            path = Path(str(answer["path"]))
-        stems = map_stems(path)
-        samples = stems.reshape(-1)
-        step = _PAGE_SAMPLES * _PIECE_PAGES
-        for begin in range(0, samples.size, step):
-            _touch(samples[begin : begin + step])
-        # So that the render thread need not measure it.
-        noted = peak_beside(path)
-        if noted is None:
-            note_peak(path, true_peak_of(track, stems))
+        stems = load_stems(track, self._rate) if path is None else map_stems(path)
+        if path is not None:
+            samples = stems.reshape(-1)
+            step = _PAGE_SAMPLES * _PIECE_PAGES
+            for begin in range(0, samples.size, step):
+                _touch(samples[begin : begin + step])
+        if soon and (path is None or noted(path, track) is None):
+            true_peak_of(track, stems)
+            self._first = track, stems, path
         else:
-            remember_peak(stems, noted)
+            self._measure(track, stems, path)
         return stems
 
-    def _ask(self, track: Track) -> dict[str, Any]:
+    def _ask(self, track: Track, *, measured: bool) -> dict[str, Any]:
+        """What the process that decodes says of a track; afterwards it is `measured` as well."""
         for attempt in (1, 2):
             if self._process is None:
                 self._process = LineProcess("crowdstream.player.loader:decode", self._arguments)
             process = self._process
             try:
-                asked = {"folder": str(track.folder), "rate": self._rate, "files": track.files}
-                process.say(asked)
+                process.say(
+                    {"folder": str(track.folder), "rate": self._rate, "measure": measured,
+                     "files": track.files, "bpm": track.bpm,
+                     "first_beat_seconds": track.first_beat_seconds}
+                )  # fmt: skip
                 answer = process.listen(DECODE_SECONDS)
             except (EOFError, ValueError):
                 answer = None
@@ -232,21 +233,24 @@ def decode() -> None:
         cache.tidy()
     for line in sys.stdin:
         asked = json.loads(line)
-        tell(_decoded(Path(asked["folder"]), asked["files"], int(asked["rate"]), caches))
+        tell(_decoded(asked, caches))
 
 
-def _decoded(
-    folder: Path, files: dict[str, str], rate: int, caches: list[DecodedCache]
-) -> dict[str, str | None]:
-    why = ""
+def _decoded(asked: dict[str, Any], caches: list[DecodedCache]) -> dict[str, str | None]:
+    folder, rate, why = Path(asked["folder"]), int(asked["rate"]), ""
     try:
-        # As the player knows it: it may have been given stems since, and kept its mix.
-        track = replace(read_track(folder), files=files)
+        # As the player knows it: it may have been given stems since, or another grid.
+        known = {name: asked[name] for name in ("files", "bpm", "first_beat_seconds")}
+        track = replace(read_track(folder), **known)
         for cache in caches:
             try:
-                return {"path": str(cache.fetch(track, rate))}
+                path = cache.fetch(track, rate)
             except OSError as error:
                 why = why or f"{cache.folder}: {error.strerror or error}"
+            else:
+                if asked["measure"] and noted(path, track) is None:
+                    note(path, track, measure(track, map_stems(path), rate))
+                return {"path": str(path)}
     except CrowdstreamError as broken:
         return {"failed": str(broken)}
     except MemoryError:
