@@ -17,13 +17,14 @@ from crowdstream.commands import add_config, add_json, print_json, say, subcomma
 from crowdstream.config import Config, examine_config, find_config, places_of, with_learned
 from crowdstream.daemon import runtime_folder
 from crowdstream.errors import ConfigError, CrowdstreamError
-from crowdstream.plan import make_plan
+from crowdstream.plan import PlannedStage, make_plan
 from crowdstream.recipe import find_recipe
 from crowdstream.registry import name_clashes
 from crowdstream.warm import prepare_caches, warm_kernels
 
 if TYPE_CHECKING:
     from crowdstream.models import ListedModel
+    from crowdstream.stage import Places
     from crowdstream.vision.chosen import Choice
 
 PACKAGES: Final = (
@@ -75,9 +76,11 @@ def examine(config: Config, path: Path | None, wrong: tuple[str, ...]) -> dict[s
     places = places_of(config)
     mistakes = [*wrong, *name_clashes()]
     stages: dict[str, Any] = {}
+    music: list[str] = []
     try:
         plan = make_plan(find_recipe(config.pipeline, pipelines=None, config=path), config)
         stages = {s.name: s.config.model_dump(mode="json") for s in plan.stages}
+        music = [line for s in plan.stages if s.use == "speakers" for line in _music(s, places)]
     except ConfigError as error:
         mistakes += [m for m in error.mistakes if m not in mistakes]
     from crowdstream.commands.check import anchors_told
@@ -106,6 +109,7 @@ def examine(config: Config, path: Path | None, wrong: tuple[str, ...]) -> dict[s
             key: str(getattr(places, key).absolute()) for key in ("cache", "state", "models")
         },
         "models": models,
+        "music": music,
         "pose_precision": [_chosen(choice) for choice in chosen_here(places.cache)],
         "devices": devices(),
         "running": _running(),
@@ -143,6 +147,31 @@ def _model(model: ListedModel) -> str:
     if not model.present:
         return f"{model.name}: not here"
     return f"{model.name}: here, {model.form}, {model.size / 1e6:.1f} MB, {model.trust}"
+
+
+def _music(speakers: PlannedStage, places: Places) -> Iterator[str]:
+    """Which tracks are played, and what becomes of those that have no stems."""
+    from crowdstream.music.library import own_library, read_library
+    from crowdstream.offline.separate_demucs import why_unable
+
+    folder = getattr(speakers.config, "library", None) or own_library(places.state)
+    if folder is None:
+        yield "the built-in tracks: there is no other library"
+        return
+    tracks, complaints = read_library(folder)
+    whole = sum(track.whole for track in tracks)
+    yield f"{len(tracks)} tracks in {folder.absolute()}, of which {whole} have no stems and play whole"
+    if complaints:
+        yield f"{len(complaints)} complaints, for which see: crowdstream library check"
+    quality = getattr(speakers.config, "separate", "off")
+    if not whole:
+        return
+    if quality == "off":
+        yield "nothing gives them stems: separate is off"
+    elif why := why_unable(quality, places.models, places.state):
+        yield f"nothing gives them stems: {why}"
+    else:
+        yield f"the daemon gives them stems in the background, quality {quality}"
 
 
 def _chosen(choice: Choice) -> str:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 import psutil
 
-from crowdstream.errors import ConfigError, MediaError, WorkerError
+from crowdstream.errors import ConfigError, CrowdstreamError, MediaError, WorkerError
 from crowdstream.models import ModelMissing, Weights, read_manifest, take_weights
 from crowdstream.offline import separate_job
 from crowdstream.offline.separate_stream import Plan, Sound
@@ -78,6 +78,19 @@ def find_weights(
 def can_run() -> bool:
     """Whether a Python with demucs seems to be here."""
     return bool(os.environ.get(INTERPRETER)) or importlib.util.find_spec("demucs") is not None
+
+
+def why_unable(quality: str, folder: Path, state: Path) -> str:
+    """Why a quality cannot be had here, in a sentence; empty where it can."""
+    if quality == "fast":
+        return ""
+    if not can_run():
+        return "demucs is not installed (pip install crowdstream[stems])"
+    try:
+        find_weights(quality, folder, state)
+    except CrowdstreamError as error:
+        return str(error).splitlines()[0]
+    return ""
 
 
 def jobs_for(networks: int, wanted: int | None) -> int:

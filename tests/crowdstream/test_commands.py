@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ import pytest
 
 from crowdstream import registry
 from crowdstream.cli import main
+from crowdstream.music.library import write_track
+from crowdstream.testing.music import SHORT_FORM, a_track, write_clicks
 from crowdstream.testing.shows import write_a_show
 
 
@@ -418,6 +421,30 @@ def test_doctors_page_has_what_a_helper_asks_for(run: Run) -> None:
     assert page["running"] is None
     code, out, _ = run("doctor")
     assert (code, "  numpy: " in out) == (0, True)
+
+
+@pytest.mark.usefixtures("no_devices")
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ('separate = "off"', "nothing gives them stems: separate is off"),
+        ('separate = "fast"', "the daemon gives them stems in the background, quality fast"),
+        ("", "nothing gives them stems: "),
+    ],
+)
+def test_doctor_tells_of_the_music_and_of_what_becomes_of_whole_tracks(
+    run: Run, settings: str, told: str
+) -> None:
+    write_clicks(Path("tracks"), [a_track("four", form=SHORT_FORM[:1])])
+    whole, folder = a_track("whole", form=SHORT_FORM[:1]), Path("tracks/whole")
+    write("tracks/whole/mix.flac", "sound")
+    write_track(replace(whole, folder=folder, files={"mix": "mix.flac"}))
+    write("config.toml", f'[speakers]\nlibrary = "tracks"\n{settings}\n')
+    music = json.loads(run("doctor", "--json").out)["music"]
+    folder = Path("tracks").absolute()
+    assert music[0] == f"2 tracks in {folder}, of which 1 have no stems and play whole"
+    assert music[1].startswith(told)
+    assert len(music) == 2
 
 
 @pytest.mark.usefixtures("no_devices")
