@@ -160,7 +160,8 @@ def _music(speakers: PlannedStage, places: Places) -> Iterator[str]:
         return
     tracks, complaints = read_library(folder)
     whole = sum(track.whole for track in tracks)
-    yield f"{len(tracks)} tracks in {folder.absolute()}, of which {whole} have no stems and play whole"
+    there = f"{len(tracks)} tracks in {folder.absolute()}"
+    yield f"{there}, of which {whole} have no stems and play whole"
     if complaints:
         yield f"{len(complaints)} complaints, for which see: crowdstream library check"
     quality = getattr(speakers.config, "separate", "off")

@@ -15,6 +15,7 @@ from crowdstream.music.library import load_stems, read_library
 from crowdstream.music.timeline import QUANTUM
 from crowdstream.offline.bench import Row, Say, row
 from crowdstream.offline.bench_blends import blend_rows
+from crowdstream.offline.bench_card import card_rows
 from crowdstream.offline.bench_kicks import kick_rows
 from crowdstream.offline.bench_live import player_memory_rows
 from crowdstream.packets import Mix
@@ -61,7 +62,7 @@ def player(say: Say) -> list[Row]:
     rows += kick_rows(say)
     rows += blend_rows(say)
     say("the built-in music from track to track…")
-    return rows + _limiter() + player_memory_rows(say)
+    return rows + _limiter() + player_memory_rows(say) + card_rows(say)
 
 
 def _cost() -> list[Row]:

@@ -1,0 +1,113 @@
+"""Does the sound ever tear? A daemon that plays into a card in real time, on a busy machine.
+
+The card is JACK's, with its dummy driver, which keeps the machine's time. Beside it the daemon
+looks at people, and a Python loop takes what it gets of a core. A heart of its own, which does
+nothing but sleep, tells when the whole machine stood still: what tears then is not the player's.
+
+`CROWDSTREAM_BENCH_CARD_MINUTES=10` is how long, for each length of a block; without it, not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+from crowdstream.errors import UsageError
+from crowdstream.offline.bench import Row, Say, row
+from crowdstream.offline.bench_live import a_show, run_daemon
+from crowdstream.testing.jack import JackServer
+
+BLOCKS: Final = (512, 256)
+MINUTES: Final = "CROWDSTREAM_BENCH_CARD_MINUTES"
+
+_BUSY: Final = """
+n = 0
+while True:
+    n = (n * 31 + 7) % 1000003
+"""
+
+_HEART: Final = """
+import json, os, select, sys, time
+try:
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(60))
+except OSError:
+    pass
+slips = []
+while not select.select([sys.stdin], [], [], 0.0)[0]:
+    began = time.monotonic()
+    time.sleep(0.002)
+    late = time.monotonic() - began - 0.002
+    if late > float(sys.argv[1]):
+        slips.append((began, late))
+print(json.dumps(slips))
+"""
+# It ends when its stdin does; a slip is a beat that is late by more than its argument.
+
+_TOLD_WITHIN_SECONDS: Final = 2.5
+# After it happened an underrun stands in the status.
+
+
+def card_rows(say: Say) -> list[Row]:
+    """Underruns at each length of a block."""
+    told = os.environ.get(MINUTES, "0")
+    try:
+        minutes = float(told)
+    except ValueError:
+        raise UsageError(f"{MINUTES} is {told!r}: give a number of minutes") from None
+    if not minutes > 0.0:
+        say(f"left out: a card in real time ({MINUTES}=10)")
+        return []
+    if missing := JackServer.missing():
+        say(f"left out: a card in real time needs {missing}")
+        return []
+    return [one for samples in BLOCKS for one in _at(samples, minutes, say)]
+
+
+def _at(samples: int, minutes: float, say: Say) -> list[Row]:
+    say(f"a card in real time, {samples} frames, {minutes:g} minutes…")
+    with ExitStack() as all_of_them:
+        name = f"crowdstream-bench-{os.getpid()}"
+        server = all_of_them.enter_context(JackServer(name, block_samples=samples))
+        folder = Path(all_of_them.enter_context(tempfile.TemporaryDirectory()))
+        config = folder / "config.toml"
+        config.write_text(f'[speakers]\nhost_api = "JACK"\nblock_samples = {samples}\n')
+        busy = all_of_them.enter_context(subprocess.Popen([sys.executable, "-c", _BUSY]))
+        all_of_them.callback(busy.kill)
+        heart = all_of_them.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-c", _HEART, str(samples / server.rate)], text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )
+        )  # fmt: skip
+        all_of_them.callback(heart.kill)
+        counted = [(time.monotonic(), 0)]
+
+        def watch(_: int, status: dict[str, Any] | None) -> None:
+            playing = status.get("playing") if status is not None else None
+            if playing and int(playing["underruns"]) > counted[-1][1]:
+                counted.append((time.monotonic(), int(playing["underruns"])))
+
+        options = [*a_show(), "--config", str(config)]
+        run_daemon(options, 60.0 * minutes, watch=watch, environment=server.environment)
+        slips: list[tuple[float, float]] = json.loads(heart.communicate()[0])
+    own = sum(
+        after - before
+        for (_, before), (at, after) in pairwise(counted)
+        if not any(0.0 <= at - slipped <= _TOLD_WITHIN_SECONDS for slipped, _ in slips)
+    )
+    case = f"{samples} frames, {minutes:g} minutes, beside a model and a busy loop"
+    late = max((late for _, late in slips), default=0.0)
+    slipped = f"{len(slips)} times the machine stood still for more than a block"
+    return [
+        row("underruns", case, counted[-1][1], "", goal=0.0, met=counted[-1][1] == 0),
+        row("underruns_while_the_machine_ran", case, own, "", goal=0.0, met=own == 0),
+        row("machine_stood_still", f"{case}; {slipped}", 1e3 * late, "ms at most"),
+    ]
