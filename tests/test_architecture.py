@@ -64,7 +64,7 @@ TABLE: Final[dict[str, str]] = {
     "offline": "clock config dsp errors library models music packets plan player recipe registry slots "
     "stage status supervisor testing vision worker",
     # Small real parts, for tests and for whoever writes a stage.
-    "testing": "channel clock controls errors music offload packets recipe registry stage",
+    "testing": "channel clock controls errors music offload packets recipe registry stage worker",
     # The door for people. It may ask everybody.
     "cli": "errors log",  # and each command by its name, when it is asked for
     "commands": "*",

@@ -7,7 +7,6 @@ import ctypes.util
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from crowdstream.errors import DeviceError
 from crowdstream.player.output import BlockCutter, OutputSettings, find_device
 from crowdstream.testing.jack import JackServer
 from crowdstream.testing.music import SHORT_FORM, a_track, write_clicks
-from crowdstream.testing.stages import SilentLog
+from crowdstream.testing.players import player_at, told
 from crowdstream.worker import Worker
 from stages.speakers import SpeakersConfig, player_arguments
 
@@ -219,29 +218,13 @@ def test_a_device_that_is_not_there_is_one_sentence(
 # ---- the player with a card that keeps time ------------------------------------------------------
 
 
-async def until(
-    player: Worker, right: Callable[[dict[str, Any]], bool], seconds: float
-) -> dict[str, Any]:
-    """The first thing the player tells that is right."""
-    async with asyncio.timeout(seconds):
-        while True:
-            facts = (await player.receive(deadline=5.0)).header["playing"]
-            assert isinstance(facts, dict)
-            if right(facts):
-                return facts
-
-
 def offset(facts: dict[str, Any]) -> float:
     """When sample 0 of the mix was heard: musical time against the machine's."""
     return float(facts["captured_at"]) - float(facts["sample"]) / 44100
 
 
 def a_player(server: JackServer, cache: Path, **settings: Any) -> Worker:
-    return Worker(
-        "crowdstream.player.early:play", name="player", log=SilentLog(), ready_seconds=60.0,
-        arguments=player_arguments(SpeakersConfig(**settings), cache),
-        environment=server.environment | {"NUMBA_CACHE_DIR": str(cache / "numba")},
-    )  # fmt: skip
+    return player_at(server, cache, player_arguments(SpeakersConfig(**settings), cache))
 
 
 @pytest.mark.system
@@ -257,15 +240,15 @@ async def test_a_card_that_is_lost_and_comes_back(
     try:
         facts = await player.start()
         assert facts["output"] == "system"
-        before = await until(player, lambda f: f["state"] != "silent" and f["sample"] > 44100, 10.0)
+        before = await told(player, lambda f: f["state"] != "silent" and f["sample"] > 44100, 10.0)
 
         lost_at = loop.time()
         jack_of_its_own.kill()
-        silent = await until(player, lambda f: f["state"] == "silent", 5.0)
-        later = await until(player, lambda f: loop.time() - lost_at > 2.5, 10.0)
+        silent = await told(player, lambda f: f["state"] == "silent", 5.0)
+        later = await told(player, lambda f: loop.time() - lost_at > 2.5, 10.0)
 
         await loop.run_in_executor(None, jack_of_its_own.start)
-        again = await until(player, lambda f: f["state"] != "silent", 15.0)
+        again = await told(player, lambda f: f["state"] != "silent", 15.0)
     finally:
         await player.stop(1.0)
     # One position to the next: what was lost at the card may shift it by blocks, not by seconds.
@@ -298,7 +281,7 @@ async def _longest_gap(jack: JackServer, cache: Path) -> float:
         player = a_player(jack, cache, rules={"fade_in_seconds": 0.0})
         try:
             await player.start()
-            await until(player, lambda f: f["sample"] > 4 * 44100, 30.0)
+            await told(player, lambda f: f["sample"] > 4 * 44100, 30.0)
         finally:
             await player.stop(1.0)
         sound = recording.sound()

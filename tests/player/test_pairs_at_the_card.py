@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import ctypes.util
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 from crowdstream.testing.jack import JackServer
-from crowdstream.testing.stages import SilentLog
+from crowdstream.testing.players import player_at, told
 from crowdstream.worker import Worker
 from stages.speakers import SpeakersConfig, player_arguments
 
@@ -34,24 +33,8 @@ def wide_jack() -> Iterator[JackServer]:
         yield server
 
 
-async def until(
-    player: Worker, right: Callable[[dict[str, Any]], bool], seconds: float
-) -> dict[str, Any]:
-    """The first thing the player tells that is right."""
-    async with asyncio.timeout(seconds):
-        while True:
-            facts = (await player.receive(deadline=5.0)).header["playing"]
-            assert isinstance(facts, dict)
-            if right(facts):
-                return facts
-
-
 def a_player(server: JackServer, cache: Path, **settings: Any) -> Worker:
-    return Worker(
-        "crowdstream.player.early:play", name="player", log=SilentLog(), ready_seconds=60.0,
-        arguments=player_arguments(SpeakersConfig(**settings), cache),
-        environment=server.environment | {"NUMBA_CACHE_DIR": str(cache / "numba")},
-    )  # fmt: skip
+    return player_at(server, cache, player_arguments(SpeakersConfig(**settings), cache))
 
 
 async def test_armed_then_told_with_everything_at_its_channel(
@@ -69,13 +52,13 @@ async def test_armed_then_told_with_everything_at_its_channel(
         try:
             facts = await player.start()
             assert facts["output"] == "system"
-            waiting = await until(player, lambda f: f["sample"] > 4 * 44100, 30.0)
+            waiting = await told(player, lambda f: f["sample"] > 4 * 44100, 30.0)
             assert waiting["state"] == "armed"
             assert (waiting["track"], waiting["peak"]) == ("", 0.0)
             await player.send({"begin": True})
-            begun = await until(player, lambda f: f["state"] != "armed", 10.0)
+            begun = await told(player, lambda f: f["state"] != "armed", 10.0)
             assert begun["state"] in ("ok", "alone")
-            await until(player, lambda f: f["sample"] > begun["sample"] + 5 * 44100, 30.0)
+            await told(player, lambda f: f["sample"] > begun["sample"] + 5 * 44100, 30.0)
         finally:
             await player.stop(1.0)
         sound = recording.sound()
@@ -100,7 +83,7 @@ async def test_stems_alone_go_out_when_the_house_was_left_out(
         )  # fmt: skip
         try:
             await player.start()
-            await until(player, lambda f: f["sample"] > 3 * 44100, 30.0)
+            await told(player, lambda f: f["sample"] > 3 * 44100, 30.0)
         finally:
             await player.stop(1.0)
         sound = recording.sound()
