@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
+from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, cast
@@ -28,6 +29,8 @@ GOALS: Final = {1: 3.4, 2: 5.2}
 """So many times the rival's pictures a second, by our threads."""
 
 ROUNDS: Final = 9
+AT_A_TIME: Final = 4
+"""Pictures, of each contender in turn."""
 MIN_SCORE: Final = 0.3
 RATE_HZ: Final = 30.0
 
@@ -40,7 +43,7 @@ class Form(NamedTuple):
 
 
 class Contender:
-    """A process that goes over the same pictures of a clip each time that it is asked to."""
+    """A process that goes over some pictures of a clip each time that it is asked to."""
 
     def __init__(self, command: list[str]) -> None:
         """Start it and wait until it is ready. Raises CrowdstreamError with its last words."""
@@ -66,11 +69,11 @@ class Contender:
     ) -> None:  # fmt: skip
         self.close()
 
-    def milliseconds(self, clip: int) -> list[float]:
-        """What each picture of this clip took."""
+    def milliseconds(self, clip: int, pictures: range) -> list[float]:
+        """What each of these pictures of a clip took; with its first, who is who begins anew."""
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # then its last words say why
-            self._process.stdin.write(f"{clip}\n")
+            self._process.stdin.write(f"{clip} {pictures.start} {pictures.stop}\n")
             self._process.stdin.flush()
         spent: list[float] = self._hear()["ms"]
         return spent
@@ -122,15 +125,16 @@ def speed_rows(
         if rival is not None:
             everybody.append(all_of_them.enter_context(rival))
         spent: dict[int, list[list[float]]] = {id(each): [] for each in everybody}
-        clips = np.load(pictures, mmap_mode="r").shape[0]
+        clips, length = np.load(pictures, mmap_mode="r").shape[:2]
         for number in range(ROUNDS):
             say(f"pictures a second, round {number + 1} of {ROUNDS}…")
             for each in everybody:
                 spent[id(each)].append([])
-            # They change after each clip: what a neighbour takes of the machine falls on all.
-            for clip in range(clips):
+            # They change after a few pictures: what a neighbour takes of the machine falls on all.
+            for clip, begin in product(range(clips), range(0, length, AT_A_TIME)):
+                some = range(begin, min(begin + AT_A_TIME, length))
                 for each in everybody:
-                    spent[id(each)][-1] += each.milliseconds(clip)
+                    spent[id(each)][-1] += each.milliseconds(clip, some)
     # Of each picture the middle of its rounds, then the middle of all pictures.
     rates = {
         key: 1e3 / float(np.median(np.median(rounds, axis=0))) for key, rounds in spent.items()
@@ -165,11 +169,14 @@ def contend() -> None:
     )
     model.prepare(clips.shape[3], clips.shape[2])
     print(json.dumps(model.facts), flush=True)
+    epoch = 0
     who = Identities()
-    for epoch, line in enumerate(sys.stdin):
+    for line in sys.stdin:
         spent = []
-        for number, picture in enumerate(clips[int(line)]):
-            taken = np.array(picture)  # from the disk, which neither side is measured by
+        clip, begin, end = map(int, line.split())
+        epoch += begin == 0
+        for number in range(begin, end):
+            taken = np.array(clips[clip, number])  # from the disk, which is no part of it
             began = time.perf_counter()
             who.follow(model.infer(taken), number / RATE_HZ, epoch)
             spent.append((time.perf_counter() - began) * 1e3)
@@ -212,10 +219,12 @@ print(json.dumps({"rival": f".track() of ultralytics {ultralytics.__version__}, 
     f"{tracker}, torch {torch.__version__} with {threads} thread(s), {nms}"}), flush=True)
 for line in sys.stdin:
     spent = []
-    for tracker in model.predictor.trackers:
-        tracker.reset()
-    for picture in clips[int(line)]:
-        taken = np.array(picture)
+    clip, begin, end = map(int, line.split())
+    if begin == 0:
+        for tracker in model.predictor.trackers:
+            tracker.reset()
+    for number in range(begin, end):
+        taken = np.array(clips[clip, number])
         began = time.perf_counter()
         look(taken)
         spent.append((time.perf_counter() - began) * 1e3)

@@ -144,7 +144,8 @@ class Stood(Contender):
         self.took = {"1": 15.0, "2": 10.0}.get(command[4], 60.0)
         self.facts = {"backend": "none", "precision": "int8", "input": "640x384", "rival": "it"}
 
-    def milliseconds(self, clip: int) -> list[float]:
+    def milliseconds(self, clip: int, pictures: range) -> list[float]:
+        assert (clip < 2, pictures) == (True, range(3))
         return [self.took, self.took, 10.0 * self.took]
 
     def close(self) -> None:
