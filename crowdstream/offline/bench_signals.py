@@ -278,5 +278,6 @@ def _night(packets: int) -> Iterator[People]:
         for place in np.flatnonzero(leaves):
             ids[place] = next_id
             next_id += 1
-        here = 20 + round(19 * np.sin(n / POSE_HZ / 300.0))
+        # Once a minute the floor fills and empties: each tenth of the night has as much to do.
+        here = 20 + round(19 * np.sin(2.0 * np.pi * n / POSE_HZ / 60.0))
         yield _people(n, n / POSE_HZ, shown[n % CYCLE][:here], ids[:here].copy())
