@@ -1,8 +1,9 @@
 """Does the sound ever tear? A daemon that plays into a card in real time, on a busy machine.
 
 The card is JACK's, with its dummy driver, which keeps the machine's time. Beside it the daemon
-looks at people, and a Python loop takes what it gets of a core. A heart of its own, which does
-nothing but sleep, tells when the whole machine stood still: what tears then is not the player's.
+looks at people, and a Python loop takes what it gets of a core. A heart on each core, before all
+others, tells when that core was taken away (by the host of a virtual machine, say): what tears then
+is not the player's.
 
 `CROWDSTREAM_BENCH_CARD_MINUTES=10` is how long, for each length of a block; without it, not at all.
 """
@@ -36,20 +37,29 @@ while True:
 
 _HEART: Final = """
 import json, os, select, sys, time
+os.sched_setaffinity(0, {int(sys.argv[1])})
 try:
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(60))
 except OSError:
     pass
+def work():
+    began, n = time.monotonic(), 0
+    for k in range(4000):
+        n += k
+    return began, time.monotonic() - began
+usual = min(work()[1] for _ in range(200))
 slips = []
-while not select.select([sys.stdin], [], [], 0.0)[0]:
-    began = time.monotonic()
-    time.sleep(0.002)
-    late = time.monotonic() - began - 0.002
-    if late > float(sys.argv[1]):
-        slips.append((began, late))
+while not select.select([sys.stdin], [], [], 0.01)[0]:
+    began, took = work()
+    if took > usual + float(sys.argv[2]):
+        slips.append((began, took))
 print(json.dumps(slips))
 """
-# It ends when its stdin does; a slip is a beat that is late by more than its argument.
+# One for each core. A hundred times a second it has a little to do, for a core that is taken away
+# gives no sign to whoever sleeps; a slip is a beat that takes longer by more than its argument. It
+# ends when its stdin does.
+
+_SLIP_SECONDS: Final = 0.003
 
 _TOLD_WITHIN_SECONDS: Final = 2.5
 # After it happened an underrun stands in the status.
@@ -81,13 +91,17 @@ def _at(samples: int, minutes: float, say: Say) -> list[Row]:
         config.write_text(f'[speakers]\nhost_api = "JACK"\nblock_samples = {samples}\n')
         busy = all_of_them.enter_context(subprocess.Popen([sys.executable, "-c", _BUSY]))
         all_of_them.callback(busy.kill)
-        heart = all_of_them.enter_context(
-            subprocess.Popen(
-                [sys.executable, "-c", _HEART, str(samples / server.rate)], text=True,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        hearts = [
+            all_of_them.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-c", _HEART, str(core), str(_SLIP_SECONDS)], text=True,
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                )
             )
-        )  # fmt: skip
-        all_of_them.callback(heart.kill)
+            for core in sorted(os.sched_getaffinity(0))
+        ]  # fmt: skip
+        for heart in hearts:
+            all_of_them.callback(heart.kill)
         counted = [(time.monotonic(), 0)]
 
         def watch(_: int, status: dict[str, Any] | None) -> None:
@@ -97,7 +111,9 @@ def _at(samples: int, minutes: float, say: Say) -> list[Row]:
 
         options = [*a_show(), "--config", str(config)]
         run_daemon(options, 60.0 * minutes, watch=watch, environment=server.environment)
-        slips: list[tuple[float, float]] = json.loads(heart.communicate()[0])
+        slips: list[tuple[float, float]] = [
+            slip for heart in hearts for slip in json.loads(heart.communicate()[0])
+        ]
     own = sum(
         after - before
         for (_, before), (at, after) in pairwise(counted)
@@ -105,9 +121,9 @@ def _at(samples: int, minutes: float, say: Say) -> list[Row]:
     )
     case = f"{samples} frames, {minutes:g} minutes, beside a model and a busy loop"
     late = max((late for _, late in slips), default=0.0)
-    slipped = f"{len(slips)} times the machine stood still for more than a block"
+    slipped = f"{len(slips)} beats of the hearts were late by more than 3 ms"
     return [
         row("underruns", case, counted[-1][1], "", goal=0.0, met=counted[-1][1] == 0),
         row("underruns_while_the_machine_ran", case, own, "", goal=0.0, met=own == 0),
-        row("machine_stood_still", f"{case}; {slipped}", 1e3 * late, "ms at most"),
+        row("core_taken_away", f"{case}; {slipped}", 1e3 * late, "ms at most"),
     ]
