@@ -45,7 +45,9 @@ class Follower:
             if self._begins_as_mean:
                 time = min(time, self._watched)
             share = 1.0 if time <= 0.0 else -math.expm1(-seconds / time)
-            self._value += share * (target - self._value)
+            step = target - self._value
+            # Of two that are further apart than a number can say it takes the new one.
+            self._value = self._value + share * step if math.isfinite(step) else target
             self._at = at
         return self._value
 

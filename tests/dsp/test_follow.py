@@ -37,6 +37,12 @@ def test_a_follower_is_never_nan(steps: list[tuple[float, float]]) -> None:
         assert math.isfinite(follower.follow(target, at))
 
 
+def test_of_two_values_too_far_apart_for_a_number_the_new_one_counts() -> None:
+    follower = Follower(0.4, 1.2)
+    assert follower.follow(-1.7e308, 0.0) == -1.7e308
+    assert follower.follow(1.7e308, 0.1) == 1.7e308
+
+
 @given(st.integers(1, 200), st.floats(0.05, 5))
 def test_a_step_is_followed_alike_at_any_rate(count: int, seconds: float) -> None:
     """Many small steps come to where one long one comes."""
