@@ -100,14 +100,19 @@ def _method(arguments: argparse.Namespace, places: Places) -> Method:
     """On one core where it must take nothing from others."""
     from crowdstream.errors import ConfigError
     from crowdstream.offline.separate import Fast, WithModel
-    from crowdstream.offline.separate_demucs import can_run, find_weights, jobs_for
+    from crowdstream.offline.separate_demucs import (
+        NOT_INSTALLED,
+        can_run,
+        find_weights,
+        jobs_for,
+    )
 
     jobs = 1 if arguments.idle else None
     if arguments.quality == "fast":
         return Fast(jobs_for(0, jobs))
     weights = find_weights(arguments.quality, places.models, places.state)
     if not can_run():
-        raise ConfigError("demucs is not installed (pip install crowdstream[stems])")
+        raise ConfigError(NOT_INSTALLED)
     return WithModel(arguments.quality, weights, jobs)
 
 

@@ -124,7 +124,12 @@ def _method(arguments: argparse.Namespace, places: Places) -> Method:
     if quality == "best" and arguments.model:
         raise UsageError("--model is for high: best is made of the four that the manifest names")
     from crowdstream.offline.separate import Fast, WithModel
-    from crowdstream.offline.separate_demucs import can_run, find_weights, jobs_for
+    from crowdstream.offline.separate_demucs import (
+        NOT_INSTALLED,
+        can_run,
+        find_weights,
+        jobs_for,
+    )
 
     if quality is None and not arguments.model:
         try:
@@ -134,7 +139,7 @@ def _method(arguments: argparse.Namespace, places: Places) -> Method:
         else:
             if can_run():
                 return WithModel("high", weights, arguments.jobs)
-            why = "demucs is not installed (pip install crowdstream[stems])"
+            why = NOT_INSTALLED
         say(f"quality fast, whose stems bleed, for {why}")
         quality = "fast"
     if quality == "fast":

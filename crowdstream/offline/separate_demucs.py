@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 INTERPRETER: Final = "CROWDSTREAM_STEMS_PYTHON"
+NOT_INSTALLED: Final = "demucs is not installed (pip install crowdstream[stems])"
 """Names the Python that has demucs, where it is not this one."""
 
 BAGS: Final = {
@@ -85,7 +86,7 @@ def why_unable(quality: str, folder: Path, state: Path) -> str:
     if quality == "fast":
         return ""
     if not can_run():
-        return "demucs is not installed (pip install crowdstream[stems])"
+        return NOT_INSTALLED
     try:
         find_weights(quality, folder, state)
     except CrowdstreamError as error:
