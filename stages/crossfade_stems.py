@@ -38,7 +38,11 @@ class CrossfadeStemsConfig(StageConfig):
         -12.0, ge=-24, le=0, description="Level of what is heard at drive 0; at drive 1 it is 0 dB."
     )
     control_lead_seconds: float = Field(
-        0.1, ge=0, le=2, description="How long after the picture its wish takes effect."
+        0.1,
+        ge=0,
+        le=2,
+        description="How long after the picture its wish takes effect, or as soon"
+        " as what was made ahead for the card is through.",
     )
 
     programme: Programme = Field(Programme(), description="From [programme] of config.toml.")

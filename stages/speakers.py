@@ -88,7 +88,7 @@ class SpeakersConfig(StageConfig):
         512, ge=64, le=8192, description="Samples the card asks for at once."
     )
     ring_seconds: float = Field(
-        0.046, ge=0.01, le=1, description="How far the sound is made ahead of the card."
+        0.1, ge=0.01, le=1, description="How far the sound is made ahead of the card."
     )
     clocked: bool = Field(
         default=True, description="false only for sinks without a clock, such as ALSA's file."
