@@ -79,6 +79,7 @@ def nights(draw: st.DrawFn) -> Wish:
     return wish
 
 
+@pytest.mark.timeout(90)  # forty nights of 220 bars, where coverage is counted too
 @given(
     libraries(), nights(), st.sampled_from(["auto", *STYLES]), st.sampled_from([4, 8, 12, 16, 32]),
     st.sampled_from([16, 32, 48, 64]), st.integers(0, 3),
@@ -93,6 +94,7 @@ def test_never_two_basses_two_voices_or_two_lows(
     assert clashes(night) == []
 
 
+@pytest.mark.timeout(90)  # forty nights of 220 bars, where coverage is counted too
 @given(libraries(), nights(), st.sampled_from(["auto", *STYLES]), st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_some_drums_and_some_low_are_always_heard(
@@ -112,6 +114,7 @@ def test_some_drums_and_some_low_are_always_heard(
         assert any(inside), (bar, "the track is over")
 
 
+@pytest.mark.timeout(90)  # forty nights of 220 bars, where coverage is counted too
 @given(libraries(), nights(), st.sampled_from(["auto", *STYLES]))
 @settings(max_examples=40, deadline=None)
 def test_every_transition_has_its_place_its_length_and_its_cause(
