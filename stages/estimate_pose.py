@@ -88,8 +88,8 @@ class EstimatePoseConfig(StageConfig):
         None,
         gt=0,
         le=1000,
-        description="Look at no more pictures a second than this; live, fewer by itself where"
-        " the processor is short.",
+        description="Look at no more pictures a second than this. Live it begins with 15, and"
+        " takes more or fewer by itself, as the processor allows.",
     )
 
 
@@ -214,7 +214,8 @@ class EstimatePose(Stage[Frame, People]):
             self._own.close()
 
     def _is_due(self, frame: Frame) -> bool:
-        rates = [rate for rate in (self.config.max_rate_hz, self._pace.rate_hz) if rate is not None]
+        own = None if self.context.offline else self._pace.rate_hz
+        rates = [rate for rate in (self.config.max_rate_hz, own) if rate is not None]
         if not rates:
             return True
         step = 1.0 / min(rates)

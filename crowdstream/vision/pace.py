@@ -1,10 +1,11 @@
 """How often a slow eye looks: less and less while it cannot keep up, and again as soon as it can.
 
 A network that takes every picture it can keeps a whole core busy for little: twice as many looks
-tell nothing that the other eye has not told. And where the processor is short, of whatever reason,
-each look comes late. So the rate goes down step by step while looks are late or leave the core no
-rest, and up again when there is room; a step up that fails is tried again later and later, so that
-the rate does not swing.
+tell nothing that the other eye has not told, and each is late by the one before it. So it begins
+with every other picture of a camera, and looks oftener only where much of a core is free. Where the
+processor is short, of whatever reason, even these come late. So the rate goes down step by step
+while looks are late or leave the core no rest, and up again when there is room; a step up that
+fails is tried again later and later, so that the rate does not swing.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from typing import Final, NamedTuple
 STEPS_HZ: Final = (60.0, 30.0, 15.0, 10.0, 7.5, 5.0, 3.0, 2.0)
 """Looks a second; on the first nothing is held back. Down to 10 nothing is lost: energy is the
 same within 5 %. At 5 a quarter of what a fast dance does goes unseen; 2 still count people."""
+
+ENOUGH_HZ: Final = 15.0
+"""So often it looks at first. What is seen beyond that is smoother and no truer."""
 
 LATE_SECONDS: Final = 0.15
 """A look that is done so long after its picture was taken is late: what follows needs some of the
@@ -31,6 +35,13 @@ BUSY_SHARE: Final = 0.85
 
 ROOM_SHARE: Final = 0.78
 """A step up is tried only if looks would take less than this share of the time."""
+
+BUSY_SHARE_BEYOND: Final = 0.6
+ROOM_SHARE_BEYOND: Final = 0.5
+"""The same for more looks than are enough."""
+
+BEYOND: Final = 1.2
+"""By so much the rate that is counted may be above the one that is asked for: cameras tremble."""
 
 JUDGED_SECONDS: Final = 1.5
 """So much is judged at once: a single late look is a hiccup."""
@@ -55,8 +66,8 @@ class Pace:
     """Chooses the rate of one eye. Time is handed in; what it remembers is bounded."""
 
     def __init__(self) -> None:
-        """As fast as it can."""
-        self._step = 0
+        """As often as is enough."""
+        self._step = STEPS_HZ.index(ENOUGH_HZ)
         self._looks: deque[_Look] = deque(maxlen=64)
         self._since = -math.inf
         self._rose_at = -math.inf
@@ -81,7 +92,8 @@ class Pace:
         age = median(look.age for look in self._looks)
         work = median(look.work for look in self._looks)
         rate = (len(self._looks) - 1) / max(1e-3, done_at - self._looks[0].done_at)
-        if rate * work > BUSY_SHARE:
+        beyond = rate > BEYOND * ENOUGH_HZ
+        if rate * work > (BUSY_SHARE_BEYOND if beyond else BUSY_SHARE):
             why = f"a look takes {work * 1e3:.0f} ms"
         elif LATE_SECONDS < age <= HELPS_SHARE * self._age_before:
             why = f"what it sees is {age * 1e3:.0f} ms old"
@@ -112,7 +124,8 @@ class Pace:
         if higher < 0 or now - self._since < self._patience[higher]:
             return ""
         # How often the source has a picture is not known while few are looked at: that is tried.
-        no_room = higher > 0 and STEPS_HZ[higher] * work > ROOM_SHARE
+        room = ROOM_SHARE_BEYOND if STEPS_HZ[higher] > ENOUGH_HZ else ROOM_SHARE
+        no_room = higher > 0 and STEPS_HZ[higher] * work > room
         if age > 0.7 * LATE_SECONDS or no_room:
             return ""
         self._step = higher
