@@ -1,4 +1,7 @@
-"""What the listening page lets one hear: the conductor's styles and rules, one scene for each."""
+"""What the listening page lets one hear: the conductor's styles and rules, one scene for each.
+
+All of them together take three minutes, so each is cut close around what it is about.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ class Scene:
     """What the event must say besides."""
 
     rules: dict[str, Any] = field(default_factory=dict)
-    bars_before: float = 4.0
-    bars_after: float = 8.0
+    bars_before: float = 2.0
+    bars_after: float = 3.0
 
     def is_it(self, event: dict[str, object]) -> bool:
         """Whether this event is the one that the scene is for."""
@@ -36,10 +39,10 @@ class Scene:
 _STEADY: Final = ((0.0, 0.55),)
 
 
-def _style(name: str, listen: str, *, seconds: float = 120.0, after: float = 6.0) -> Scene:
+def _style(name: str, listen: str, *, before: float = 2.0, after: float = 3.0) -> Scene:
     return Scene(
-        name[:1].upper() + name[1:], listen, "transition", _STEADY, seconds, {"style": name},
-        {"style": name, "bars_per_track": 16}, 2.0, after,
+        name[:1].upper() + name[1:], listen, "transition", _STEADY, 120.0, {"style": name},
+        {"style": name, "bars_per_track": 16}, before, after,
     )  # fmt: skip
 
 
@@ -48,17 +51,19 @@ SCENES: Final = (
         "stem swap",
         "The drums change hands first, then bass and kick together within half a beat before the"
         " one, then the rest: never two basses, never a hole.",
-        after=10.0,
+        before=1.0, after=9.0,
     ),
     _style(
         "long blend",
         "Both tracks are heard for sixteen bars and more; the low end belongs to one of them at a"
         " time, and changes hands on a phrase line.",
-        after=18.0,
+        before=1.0, after=17.0,
     ),
     _style("cut", "On the one, without a gap; the beat goes on."),
     _style("echo out", "The old track leaves in an echo on the beat; the new one is there."),
-    _style("filter out", "The old track thins out upwards under the new one, and is gone."),
+    _style(
+        "filter out", "The old track thins out upwards under the new one, and is gone.", after=5.0,
+    ),
     Scene(
         "The voice comes in",
         "The floor warms up: the voice is there on the one of an 8-bar line, not before.",
@@ -67,12 +72,12 @@ SCENES: Final = (
     Scene(
         "The voice goes",
         "The floor cools down: the voice ends with its phrase, and the groove stays whole.",
-        "stem_out", ((0.0, 0.7), (25.0, 0.7), (32.0, 0.3)), 80.0, {"stem": "vocals"},
+        "stem_out", ((0.0, 0.7), (25.0, 0.7), (32.0, 0.3)), 80.0, {"stem": "vocals"}, {}, 3.0,
     ),
     Scene(
         "A gesture",
         "Within two beats of what the floor does the hats open or close; nothing else moves.",
-        "gesture", ((0.0, 0.6), (20.0, 0.6), (21.0, 0.15), (60.0, 0.15)), 60.0, {}, {}, 4.0, 4.0,
+        "gesture", ((0.0, 0.6), (20.0, 0.6), (21.0, 0.15), (60.0, 0.15)), 60.0,
     ),
     Scene(
         "The floor gets its drop",
@@ -83,17 +88,17 @@ SCENES: Final = (
         "Tension",
         "The bass goes for a few bars while the floor is high, and is back on the one.",
         "tension", ((0.0, 0.3), (40.0, 0.3), (46.0, 0.9)), 120.0, {}, {"bars_per_track": 24},
-        2.0, 11.0,
+        1.0, 9.0,
     ),
     Scene(
         "A floor that should stay",
         "High and steady: the best stretch of the track is heard again, on a line, without a seam.",
-        "loop", ((0.0, 0.7),), 200.0, {}, {"bars_per_track": 96}, 4.0, 4.0,
+        "loop", ((0.0, 0.7),), 200.0, {}, {"bars_per_track": 96},
     ),
     Scene(
         "A break is not disturbed",
         "Energy falls inside a break: the build is played to its end, and the drop comes.",
         "hold", ((0.0, 0.7), (30.0, 0.7), (62.0, 0.7), (64.0, 0.2), (120.0, 0.2)), 140.0, {},
-        {"bars_per_track": 96}, 4.0, 10.0,
+        {"bars_per_track": 96}, 1.0, 8.0,
     ),
 )  # fmt: skip

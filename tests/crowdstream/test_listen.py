@@ -91,6 +91,12 @@ def test_the_thing_happens_where_the_mark_is(page: tuple[str, int, list[str]]) -
     assert told["moment"] == pytest.approx(2 * 240.0 / 117.0, abs=0.3)
 
 
+def test_all_scenes_are_judged_in_about_three_minutes() -> None:
+    """At 110 BPM, a common tempo of the built-in music."""
+    bars = sum(scene.bars_before + scene.bars_after for scene in SCENES)
+    assert bars * 240.0 / 110.0 <= 200.0
+
+
 def test_every_style_has_a_scene() -> None:
     """And every scene a title of its own."""
     from crowdstream.music.rules import STYLES
