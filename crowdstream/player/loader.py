@@ -22,7 +22,7 @@ from crowdstream.errors import CrowdstreamError, MediaError
 from crowdstream.music.library import Track, load_stems, read_track
 from crowdstream.player.decoded import DecodedCache, map_stems
 from crowdstream.player.lines import LineProcess, be_spoken_with, tell
-from crowdstream.player.measures import measure, note, noted, remember
+from crowdstream.player.measures import Measures, measure, note, noted, remember
 from crowdstream.player.peaks import true_peak_of
 
 if TYPE_CHECKING:
@@ -81,7 +81,10 @@ class Loader:
         self.news = threading.Event()
         """Set whenever a track has come or failed; whoever waits for it clears it."""
 
-        threading.Thread(target=self._work, name="loader", daemon=True).start()
+        self.thread = threading.Thread(target=self._work, name="loader", daemon=True)
+        """It ends with the process; if it ends before, no track comes any more."""
+
+        self.thread.start()
 
     def __call__(self, track: Track) -> NDArray[np.int16] | None:
         """The stems, or None while they are on their way."""
@@ -131,18 +134,22 @@ class Loader:
             self.news.set()
 
     def _measure_first(self) -> None:
-        if self._first is not None:
-            (track, stems, path), self._first = self._first, None
-            with contextlib.suppress(CrowdstreamError):
-                self._measure(track, stems, path)
+        if self._first is None:
+            return
+        (track, stems, path), self._first = self._first, None
+        try:
+            known = noted(path, track) if path is not None else None
+            if known is None and path is not None:
+                known = self._have_measured(track, path)
+            remember(stems, known or measure(track, stems, self._rate))
+        except Exception as error:  # what sounds goes on
+            print(f"{track.title} cannot be measured: {error}", flush=True)
 
-    def _measure(self, track: Track, stems: NDArray[np.int16], path: Path | None) -> None:
-        """So that the render thread need not: what stands beside the decoded file, or anew."""
-        known = noted(path, track) if path is not None else None
-        if known is None and path is not None:
+    def _have_measured(self, track: Track, path: Path) -> Measures | None:
+        """By the process that decodes; None if it cannot: that costs time here, and no track."""
+        with contextlib.suppress(CrowdstreamError):
             self._ask(track, measured=True)
-            known = noted(path, track)
-        remember(stems, known or measure(track, stems, self._rate))
+        return noted(path, track)
 
     def _fetch(self, track: Track, *, soon: bool) -> NDArray[np.int16]:
         """The stems, mapped, and measured: if they are wanted `soon`, only what is needed now.
@@ -151,6 +158,7 @@ class Loader:
             CrowdstreamError: it cannot be decoded, or the decoder died of it, or hung.
         """
         path = next((p for c in self._caches if (p := c.there(track, self._rate))), None)
+        known = noted(path, track) if path is not None else None
         if path is None:
             answer = self._ask(track, measured=not soon)
             if answer.get("path") is not None:
@@ -158,24 +166,33 @@ class Loader:
             else:
                 # Nowhere to write: it lies in this process's own memory, then.
                 print(f"decoded tracks cannot be kept: {answer.get('why')}", flush=True)
+            known = noted(path, track) if path is not None else None
+        elif known is None and not soon:
+            known = self._have_measured(track, path)
         stems = load_stems(track, self._rate) if path is None else map_stems(path)
         if path is not None:
             samples = stems.reshape(-1)
             step = _PAGE_SAMPLES * _PIECE_PAGES
             for begin in range(0, samples.size, step):
                 _touch(samples[begin : begin + step])
-        if soon and (path is None or noted(path, track) is None):
+        if known is not None:
+            remember(stems, known)
+        elif soon:
             true_peak_of(track, stems)
             self._first = track, stems, path
         else:
-            self._measure(track, stems, path)
+            # So that the render thread need not.
+            remember(stems, measure(track, stems, self._rate))
         return stems
 
     def _ask(self, track: Track, *, measured: bool) -> dict[str, Any]:
         """What the process that decodes says of a track; afterwards it is `measured` as well."""
         for attempt in (1, 2):
             if self._process is None:
-                self._process = LineProcess("crowdstream.player.loader:decode", self._arguments)
+                try:
+                    self._process = LineProcess("crowdstream.player.loader:decode", self._arguments)
+                except OSError as error:
+                    raise MediaError(f"no process to decode with can be made: {error}") from error
             process = self._process
             try:
                 process.say(
@@ -249,7 +266,9 @@ def _decoded(asked: dict[str, Any], caches: list[DecodedCache]) -> dict[str, str
                 why = why or f"{cache.folder}: {error.strerror or error}"
             else:
                 if asked["measure"] and noted(path, track) is None:
-                    note(path, track, measure(track, map_stems(path), rate))
+                    # What cannot be measured here is measured by whoever asks.
+                    with contextlib.suppress(CrowdstreamError, MemoryError, ArithmeticError):
+                        note(path, track, measure(track, map_stems(path), rate))
                 return {"path": str(path)}
     except CrowdstreamError as broken:
         return {"failed": str(broken)}

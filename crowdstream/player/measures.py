@@ -65,12 +65,12 @@ def note(path: Path, track: Track, measures: Measures) -> None:
     """Keep it beside the decoded file; what cannot be written is measured again another time."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with contextlib.suppress(OSError), part.open("wb") as file:
+        with part.open("wb") as file:
             np.savez(file, grid=_grid(track), **measures._asdict())
+        part.replace(measures_file(path))
+    except OSError:
         with contextlib.suppress(OSError):
-            part.replace(measures_file(path))
-    finally:
-        part.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
 
 
 def noted(path: Path, track: Track) -> Measures | None:

@@ -236,7 +236,7 @@ class _Player:
             }
         )
         self._loader.hurried = False
-        self._control(device, rendering)
+        self._control(device, rendering, self._loader.thread)
 
     def _control(self, *threads: threading.Thread) -> None:
         teller = _Teller(self._child, self._memory, self._place_file, self._began_1970)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from crowdstream.dsp.kicks import kick_lags
 from crowdstream.music.library import Track, read_track
 from crowdstream.player import kicks, loader, ride
 from crowdstream.player.decoded import DecodedCache, map_stems, measures_file
+from crowdstream.player.lines import LineProcess
 from crowdstream.player.loader import Loader
 from crowdstream.player.measures import Measures, measure, note, noted
 from crowdstream.testing.music import SHORT_FORM, a_track, write_clicks
@@ -119,6 +121,50 @@ def test_a_player_measures_nothing_that_the_decoder_can(
     assert np.array_equal(kicks.kicks_of(track, stems, RATE), lags, equal_nan=True)
     powers = bar_powers(stems, RATE, track.first_beat_seconds, track.bpm)
     assert np.array_equal(ride.levels_of(track, stems, RATE), powers)
+
+
+@pytest.mark.parametrize("fault", ["cannot be started", "dies"])
+def test_a_decoder_that_fails_costs_no_track_that_was_decoded_before(
+    tmp_path: Path, tracks: list[Track], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """It is measured in the player's own process then, and the loader goes on."""
+    cache = DecodedCache(tmp_path / "cache", 10**9)
+    for track in tracks:
+        cache.fetch(track, RATE)
+
+    class Broken(LineProcess):
+        def __init__(self, target: str, arguments: list[str]) -> None:
+            if fault == "cannot be started":
+                raise OSError(11, "Resource temporarily unavailable")
+            super().__init__(target, arguments)
+
+        def say(self, facts: dict[str, Any]) -> None:
+            self.kill()
+            super().say(facts)
+
+    monkeypatch.setattr(loader, "LineProcess", Broken)
+    loading = Loader(RATE, tmp_path / "cache", 10**9)
+    found = [load(loading, track) for track in tracks]
+    assert loading.failed() is None
+    assert loading.thread.is_alive()
+    monkeypatch.setattr(ride, "bar_powers", None)  # nothing is measured any more
+    for track, stems in zip(tracks, found, strict=True):
+        assert len(ride.levels_of(track, stems, RATE)) > 0
+
+
+def test_a_full_disk_leaves_no_half_of_a_file(
+    decoded: Path, tracks: list[Track], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measures = measure(tracks[0], map_stems(decoded), RATE)
+
+    def full(file: IO[bytes], **_: object) -> None:
+        file.write(b"PK half of it")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    note(decoded, tracks[0], measures)
+    assert not measures_file(decoded).exists()
+    assert not list(decoded.parent.glob(".*"))
 
 
 def test_what_was_measured_goes_with_its_file(tmp_path: Path) -> None:
