@@ -18,7 +18,7 @@ from crowdstream.vision.decode import Detections
 from crowdstream.vision.grey import as_bgr
 from crowdstream.vision.identity import Identities
 from crowdstream.vision.model import Backend, Device, Precision
-from crowdstream.vision.pace import Pace
+from crowdstream.vision.pace import ENOUGH_HZ, Pace
 from crowdstream.vision.pose_child import MOST_SLOTS, TARGET, arguments_of
 from crowdstream.worker import Worker
 
@@ -239,11 +239,13 @@ class EstimatePose(Stage[Frame, People]):
         if not why:
             return
         rate = self._pace.rate_hz
-        self.note = "" if rate is None else f"looks {rate:g} times a second: {why}"
+        is_short = rate is not None and rate < ENOUGH_HZ
+        self.note = f"looks at most {rate:g} times a second: {why}" if is_short else ""
         if (rate or math.inf) < before:
-            self.context.log.warning("pose_slower", rate_hz=rate, why=why)
+            tell = self.context.log.warning if is_short else self.context.log.info
+            tell("pose_slower", at_most_hz=rate, why=why)
         else:
-            self.context.log.info("pose_faster", rate_hz=rate, why=why)
+            self.context.log.info("pose_faster", at_most_hz=rate, why=why)
 
     async def _look(self, worker: Worker, frame: Frame) -> Detections | None:
         """The people in a picture; None if it was taken away meanwhile."""

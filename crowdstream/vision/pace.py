@@ -43,6 +43,9 @@ ROOM_SHARE_BEYOND: Final = 0.5
 BEYOND: Final = 1.2
 """By so much the rate that is counted may be above the one that is asked for: cameras tremble."""
 
+REACHED_SHARE: Final = 0.8
+"""A rate of which not even so much is reached is not raised: nothing would come of it."""
+
 JUDGED_SECONDS: Final = 1.5
 """So much is judged at once: a single late look is a hiccup."""
 
@@ -85,7 +88,8 @@ class Pace:
         if self._since == -math.inf:
             self._since = began_at
         self._looks.append(_Look(done_at, done_at - captured_at, done_at - began_at))
-        while done_at - self._looks[0].done_at > JUDGED_SECONDS:
+        # Of looks that take longer still, the last few are judged.
+        while done_at - self._looks[0].done_at > JUDGED_SECONDS and len(self._looks) > FEWEST_LOOKS:
             self._looks.popleft()
         if done_at - self._since < JUDGED_SECONDS or len(self._looks) < FEWEST_LOOKS:
             return ""
@@ -98,7 +102,7 @@ class Pace:
         elif LATE_SECONDS < age <= HELPS_SHARE * self._age_before:
             why = f"what it sees is {age * 1e3:.0f} ms old"
         else:
-            return self._faster(done_at, age, work)
+            return self._faster(done_at, rate, age, work)
         self._age_before = age
         return self._slower(done_at, rate, why)
 
@@ -117,12 +121,14 @@ class Pace:
             self._step += 1
         return why
 
-    def _faster(self, now: float, age: float, work: float) -> str:
+    def _faster(self, now: float, rate: float, age: float, work: float) -> str:
         if now - self._rose_at > FAILED_WITHIN_SECONDS:
             self._patience[self._step] = FIRST_PATIENCE_SECONDS
         higher = self._step - 1
         if higher < 0 or now - self._since < self._patience[higher]:
             return ""
+        if rate < REACHED_SHARE * STEPS_HZ[self._step]:
+            return ""  # the source has no more, or no more are wanted
         # How often the source has a picture is not known while few are looked at: that is tried.
         room = ROOM_SHARE_BEYOND if STEPS_HZ[higher] > ENOUGH_HZ else ROOM_SHARE
         no_room = higher > 0 and STEPS_HZ[higher] * work > room

@@ -233,7 +233,9 @@ async def test_slow_eye_looks_less_often_and_says_so(tmp_path: Path) -> None:
             stage._mind_the_pace(frame.captured_at, began)
         else:
             await clock.advance(0.033)
-    events = [(event, facts["rate_hz"]) for level, event, facts in log.said if level == "warning"]
+    events = [
+        (event, facts["at_most_hz"]) for level, event, facts in log.said if level == "warning"
+    ]
     assert events[0] == ("pose_slower", 3.0)
-    assert "looks 3 times a second: a look takes 250 ms" in notes
+    assert "looks at most 3 times a second: a look takes 250 ms" in notes
     assert looks < 30

@@ -59,6 +59,23 @@ def test_slow_machine_settles_where_there_is_rest() -> None:
     assert {rate for at, rate, _ in seen if at > 20.0} == {3.0}
 
 
+@pytest.mark.parametrize("work", [0.8, 1.0, 1.9])
+def test_looks_that_take_a_second_are_noticed_too(work: float) -> None:
+    """Though not three of them are done within the time that is judged."""
+    seen = look_for(Pace(), 40.0, lambda _: work)
+    assert seen[-1][1] == STEPS_HZ[-1]
+
+
+def test_where_fewer_are_wanted_the_rate_is_not_raised() -> None:
+    """Five looks a second, each of 10 ms: there is room, and no use for it."""
+    pace = Pace()
+    why = {
+        pace.looked(captured_at=k * 0.2, began_at=k * 0.2, done_at=k * 0.2 + 0.01)
+        for k in range(600)
+    }
+    assert (why, pace.rate_hz) == ({""}, 15.0)
+
+
 def test_short_processor_lowers_the_rate_step_by_step_and_it_recovers_alone() -> None:
     """For half a minute each look takes longer, the more the oftener; then all is well again."""
     pace = Pace()
