@@ -72,7 +72,7 @@ class Phases:
         self._row = _fit(
             ring.sums, ring.seen_at, since, window.order, window.times,
             self._flat[: window.order.size], self._basis, self._products, self._columns, self._row,
-            bodies_a_packet(ring.seen_at, since), self._work, self._sums, self._gram,
+            bodies_a_packet(ring.seen_at, since, window.rate), self._work, self._sums, self._gram,
             self.amplitudes, self.noise, self.presence, self.scale,
         )  # fmt: skip
         return self._row < self.presence.size

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 LEAST_BODIES: Final = 16
 PACKETS: Final = 6
+PACKET_SECONDS: Final = 0.4
 """Of a small crowd so many bodies are looked at with one packet; of a large one so many that all
-have been looked at after so many packets."""
+have been looked at after so many packets, or where these are rare after so long."""
 
 LEAST_PRESENCE: Final = 0.25
 """Who was there for a smaller part of the window tells nothing of their tempo."""
@@ -74,8 +75,8 @@ class Look:
         since = window.origin + window.times[0]
         self._row = _look(
             ring.sums, ring.seen_at, since, window.order, window.times, window.weights,
-            ring.slots.turns, self._row, bodies_a_packet(ring.seen_at, since), self._heights,
-            self._aside, self._weights, self._series, self._amplitudes, self._each,
+            ring.slots.turns, self._row, bodies_a_packet(ring.seen_at, since, window.rate),
+            self._heights, self._aside, self._weights, self._series, self._amplitudes, self._each,
             self._together, self._totals,
         )  # fmt: skip
 
@@ -104,9 +105,10 @@ def _shares(each: Floats, together: Floats, totals: Floats, counts: float, out: 
             out[k] += counts * max(0.0, both - each[k]) / pairs
 
 
-def bodies_a_packet(seen_at: Floats, since: float) -> int:
-    """How many to look at with each packet, of those who were seen since then."""
-    return max(LEAST_BODIES, math.ceil(np.count_nonzero(seen_at >= since) / PACKETS))
+def bodies_a_packet(seen_at: Floats, since: float, rate: float) -> int:
+    """How many to look at with each of `rate` packets a second, of those who were seen since."""
+    packets = max(1, round(min(PACKETS, rate * PACKET_SECONDS)))
+    return max(LEAST_BODIES, math.ceil(np.count_nonzero(seen_at >= since) / packets))
 
 
 @njit("void(float32[::1], int64[::1], float32[:,::1], float32[::1])", cache=True, nogil=True)

@@ -177,7 +177,7 @@ def _settle(beats: Floats, known: int, pairs: float, total: Floats) -> float:
 
 @njit("float64(float64[:,::1], int64, float64, float64[::1])", cache=True, nogil=True)
 def _doubt(beats: Floats, known: int, pairs: float, total: Floats) -> float:
-    """Variance of the mean cosine: each phase can be a little off."""
+    """Variance of the mean cosine: each phase can be a little off, or at the other beat."""
     variance = 0.0
     for i in range(known):
         beat = beats[i]
@@ -185,6 +185,12 @@ def _doubt(beats: Floats, known: int, pairs: float, total: Floats) -> float:
         others_x, others_y = total[0] - counts * c, total[1] - counts * s
         aside = 2.0 * counts * (others_y * c - others_x * s)
         variance += aside * aside * beat[_WIDTH]
+        apart_x, apart_y = beat[_NEAR] - beat[_FAR], beat[_NEAR + 1] - beat[_FAR + 1]
+        size = apart_x * apart_x + apart_y * apart_y
+        if size > 1e-12:
+            odds = ((c - beat[_FAR]) * apart_x + (s - beat[_FAR + 1]) * apart_y) / size
+            across = 2.0 * counts * (others_x * apart_x + others_y * apart_y)
+            variance += across * across * odds * (1.0 - odds)
     return variance / (pairs * pairs)
 
 

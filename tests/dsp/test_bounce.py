@@ -94,9 +94,10 @@ def test_without_two_slots_there_is_no_window() -> None:
 def test_a_small_crowd_is_looked_at_in_few_steps_and_a_large_one_in_six() -> None:
     """Of those who have been seen lately; whoever has left costs nothing."""
     seen_at = np.full(256, -np.inf)
-    assert bodies_a_packet(seen_at, 5.0) == 16
+    assert bodies_a_packet(seen_at, 5.0, 15.0) == 16
     seen_at[:40] = 6.0
-    assert bodies_a_packet(seen_at, 5.0) == 16
+    assert bodies_a_packet(seen_at, 5.0, 15.0) == 16
     seen_at[:200] = 6.0
-    assert bodies_a_packet(seen_at, 5.0) == 34
-    assert bodies_a_packet(seen_at, 6.5) == 16
+    assert bodies_a_packet(seen_at, 5.0, 15.0) == 34
+    assert bodies_a_packet(seen_at, 6.5, 15.0) == 16
+    assert bodies_a_packet(seen_at, 5.0, 5.0) == 100  # where packets are rare

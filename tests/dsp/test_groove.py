@@ -103,6 +103,20 @@ def test_the_same_at_any_rate(fps: float) -> None:
     assert groove.synchrony == pytest.approx(1.0, abs=0.03)
 
 
+@compiled
+@pytest.mark.parametrize("fps", [5.0, 6.0, 7.5])
+def test_a_large_crowd_that_is_seldom_seen_keeps_its_groove(fps: float) -> None:
+    """A look at all of them is done long before the one before it is too old."""
+    meter, picture, told = GrooveMeter(), bouncing(96), []
+    for frame in range(round(30.0 * fps)):
+        at = frame / fps
+        people = picture(at)
+        meter.take_people(people, np.arange(96), np.full(96, BODY), at=at)
+        if at > 12.0:
+            told.append(meter.reading(at).groove_bpm is not None)
+    assert all(told)
+
+
 def test_the_same_at_any_time_and_any_distance() -> None:
     first = see(GrooveMeter(), bouncing())
     later = see(GrooveMeter(), bouncing(), since=2.0**16)

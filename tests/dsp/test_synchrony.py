@@ -141,6 +141,14 @@ def test_of_two_whose_beat_can_be_either_nothing_is_told() -> None:
     assert math.isnan(told(moving((0.04, 0.0, 0.0, 0.0), (0.0, 0.0, 0.04, 0.17)), 1e-6))
 
 
+def test_of_two_who_lean_to_either_beat_nothing_is_told_until_it_is_clear_which() -> None:
+    """What is seen once a beat lies midway between both beats; or at one of them."""
+    midway = moving((0.011, 0.41, 0.03, 0.25), (0.011, 0.22, 0.03, 0.48))
+    at_one = moving((0.011, 0.25, 0.03, 0.25), (0.011, 0.48, 0.03, 0.48))
+    assert math.isnan(told(midway, 1e-5))
+    assert told(at_one, 1e-5) < 0.5
+
+
 @given(st.floats(0.0, 1.0), st.floats(1e-6, 0.003))
 def test_where_little_is_in_doubt_synchrony_is_the_root_of_the_cosine(
     synchrony: float, deviation: float
