@@ -159,6 +159,9 @@ def _music(speakers: PlannedStage, places: Places) -> Iterator[str]:
         yield "the built-in tracks: there is no other library"
         return
     tracks, complaints = read_library(folder)
+    if not tracks:
+        yield f"{folder.absolute()} holds no track that can be played: the built-in tracks"
+        return
     whole = sum(track.whole for track in tracks)
     there = f"{len(tracks)} tracks in {folder.absolute()}"
     yield f"{there}, of which {whole} have no stems and play whole"

@@ -106,12 +106,17 @@ def run_daemon(
             env={**os.environ, "CROWDSTREAM_RUNTIME": folder, **(environment or {})},
         )  # fmt: skip
         newest: dict[str, Any] | None = None
-        while daemon.poll() is None:
-            time.sleep(0.5)
-            with contextlib.suppress(FileNotFoundError):
-                newest = json.loads(told.read_text())
-            if watch is not None:
-                watch(daemon.pid, newest)
+        try:
+            while daemon.poll() is None:
+                time.sleep(0.5)
+                with contextlib.suppress(FileNotFoundError):
+                    newest = json.loads(told.read_text())
+                if watch is not None:
+                    watch(daemon.pid, newest)
+        finally:
+            if daemon.poll() is None:  # whoever watches has failed
+                daemon.kill()
+                daemon.wait()
         words.seek(0)
         said = words.read()
     if daemon.returncode != 0 or newest is None:

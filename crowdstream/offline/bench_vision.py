@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 
 from crowdstream.errors import UsageError
-from crowdstream.models import find_model, load_model
+from crowdstream.models import find_model, forms_of, load_model
 from crowdstream.offline.bench import Row, Say, row
 from crowdstream.offline.bench_keypoints import average_precision, marked_pictures, seen_of
 from crowdstream.offline.bench_live import live_rows
@@ -108,7 +108,7 @@ def _network_rows(weights: Weights, assets: Path, scratch: Path, say: Say) -> li
         say("beside the exact network…")
         flat = pictures.reshape(-1, *pictures.shape[2:])
         # The 8-bit form in any case: on the next processor it may be the quickest.
-        eight = alone._replace(precision="int8") if alone.path.suffix == ".xml" else alone
+        eight = _eight_bit(weights.chosen, scratch) or alone
         for form in dict.fromkeys((alone, eight)):
             rows += _drift_rows(form, weights.exact, flat, case, scratch)
     rows += _precision_rows(alone, weights.exact, assets / "keypoints", scratch, say)
@@ -133,6 +133,12 @@ def _form_here(path: Path, threads: int, scratch: Path, say: Say) -> Form:
         f"what a daemon would choose with {threads} thread{'s' * (threads > 1)}: {precision}: {why}"
     )
     return Form(file.paths[0], cast("Precision", precision))
+
+
+def _eight_bit(path: Path, scratch: Path) -> Form | None:
+    """The 8-bit form of a network, if there is one."""
+    file = forms_of(find_model(str(path), scratch)).int8
+    return Form(file.paths[0], "int8") if file is not None else None
 
 
 def _looks() -> int:

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 INTERPRETER: Final = "CROWDSTREAM_STEMS_PYTHON"
-NOT_INSTALLED: Final = "demucs is not installed (pip install crowdstream[stems])"
 """Names the Python that has demucs, where it is not this one."""
+
+NOT_INSTALLED: Final = "demucs is not installed (pip install crowdstream[stems])"
 
 BAGS: Final = {
     "high": ("htdemucs",),

@@ -1,6 +1,6 @@
 """A real player at a card of JACK's, as the stage `speakers` starts it.
 
-player = player_at(server, cache, start="armed")
+player = player_at(server, cache, arguments)
 await player.start()
 facts = await told(player, lambda facts: facts["state"] == "armed", 10.0)
 """

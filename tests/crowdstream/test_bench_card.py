@@ -38,5 +38,24 @@ def test_a_heart_tells_its_slips_when_its_stdin_ends(limit: str, slips: int) -> 
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=True,
     )  # fmt: skip
     told = json.loads(done.stdout)
-    assert len(told) == slips
-    assert all(took > 0.0 for _, took in told)
+    assert isinstance(told["first"], bool)
+    assert len(told["slips"]) == slips
+    assert all(took > 0.0 for _, took in told["slips"])
+
+
+def test_underruns_are_counted_over_all_lives_of_a_player() -> None:
+    counted = bench_card.Underruns()
+    for at, underruns in ((1.0, 0), (2.0, 3), (3.0, 3), (10.0, 1), (11.0, 2)):
+        counted.see(at, "ok", underruns)
+    assert counted.total == 5
+    assert counted.apart_from([]) == 5
+    assert counted.apart_from([1.5]) == 2  # those of 2.0 may be the machine's
+    assert counted.apart_from([2.5]) == 5  # what slips afterwards explains nothing
+
+
+def test_a_player_that_was_silent_throughout_proves_nothing() -> None:
+    counted = bench_card.Underruns()
+    counted.see(1.0, "silent", 0)
+    assert not counted.was_heard
+    counted.see(2.0, "ok", 0)
+    assert counted.was_heard

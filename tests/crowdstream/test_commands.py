@@ -448,6 +448,16 @@ def test_doctor_tells_of_the_music_and_of_what_becomes_of_whole_tracks(
 
 
 @pytest.mark.usefixtures("no_devices")
+def test_doctor_says_that_a_library_without_tracks_is_not_what_plays(run: Run) -> None:
+    """A disk that is not there, say."""
+    Path("tracks").mkdir()
+    write("config.toml", '[speakers]\nlibrary = "tracks"\n')
+    music = json.loads(run("doctor", "--json").out)["music"]
+    folder = Path("tracks").absolute()
+    assert music == [f"{folder} holds no track that can be played: the built-in tracks"]
+
+
+@pytest.mark.usefixtures("no_devices")
 def test_doctor_tells_of_models_and_of_the_daemon_in_plain_lines(run: Run) -> None:
     """Whoever helps reads it on a telephone."""
     write("models/a.onnx", "x" * 2_000_000)
