@@ -62,7 +62,8 @@ class StageStatus:
     """How long it is at one packet."""
 
     note: str = ""
-    """What it says of itself while it works, like `looks 5 times a second`; empty if all well."""
+    """What it says of itself while it works, like `looks at most 5 times a second`; empty if all
+    is well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,18 +138,24 @@ class Loader:
             return
         (track, stems, path), self._first = self._first, None
         try:
-            known = noted(path, track) if path is not None else None
-            if known is None and path is not None:
-                known = self._have_measured(track, path)
+            known = self._known(track, path, ask=True)
             remember(stems, known or measure(track, stems, self._rate))
         except Exception as error:  # what sounds goes on
             print(f"{track.title} cannot be measured: {error}", flush=True)
 
-    def _have_measured(self, track: Track, path: Path) -> Measures | None:
-        """By the process that decodes; None if it cannot: that costs time here, and no track."""
-        with contextlib.suppress(CrowdstreamError):
-            self._ask(track, measured=True)
-        return noted(path, track)
+    def _known(self, track: Track, path: Path | None, *, ask: bool) -> Measures | None:
+        """What stands beside the decoded file, where need be once the decoder was asked for it.
+
+        None if it cannot measure either: that costs time here, and no track.
+        """
+        if path is None:
+            return None
+        known = noted(path, track)
+        if known is None and ask:
+            with contextlib.suppress(CrowdstreamError):
+                self._ask(track, measured=True)
+            known = noted(path, track)
+        return known
 
     def _fetch(self, track: Track, *, soon: bool) -> NDArray[np.int16]:
         """The stems, mapped, and measured: if they are wanted `soon`, only what is needed now.
@@ -158,7 +164,7 @@ class Loader:
             CrowdstreamError: it cannot be decoded, or the decoder died of it, or hung.
         """
         path = next((p for c in self._caches if (p := c.there(track, self._rate))), None)
-        known = noted(path, track) if path is not None else None
+        is_new = path is None
         if path is None:
             answer = self._ask(track, measured=not soon)
             if answer.get("path") is not None:
@@ -166,9 +172,7 @@ class Loader:
             else:
                 # Nowhere to write: it lies in this process's own memory, then.
                 print(f"decoded tracks cannot be kept: {answer.get('why')}", flush=True)
-            known = noted(path, track) if path is not None else None
-        elif known is None and not soon:
-            known = self._have_measured(track, path)
+        known = self._known(track, path, ask=not soon and not is_new)
         stems = load_stems(track, self._rate) if path is None else map_stems(path)
         if path is not None:
             samples = stems.reshape(-1)
