@@ -42,6 +42,9 @@ CLOCK_STEPS: Final = (
 # More than this and the words would lie on each other.
 MAX_WORDS: Final = 24
 
+MOST_LETTERS: Final = 44
+"""Of a command beside the title."""
+
 
 def write_picture(show: Show, out: Path) -> None:
     """Write a PNG of 1600 by 1000 points: lanes, energy, tempo, loudness and people over time.
@@ -54,9 +57,11 @@ def write_picture(show: Show, out: Path) -> None:
 
     figure = Figure(figsize=INCHES, dpi=DOTS_PER_INCH, facecolor=NIGHT)
     FigureCanvasAgg(figure)
-    # Where nobody ever counted, the others have the room.
+    # Where nothing was played, or nobody ever counted, the others have the room.
+    played = any(any(names) for names in show.tracks)
     counted = bool(np.isfinite(show.people).any())
-    heights = [*([1.55] * DECKS), 2.2, 2.0, 1.1, *([0.9] * counted)]
+    decks = DECKS if played else 0
+    heights = [*([1.55] * decks), 2.2, 2.0, *([1.1] * played), *([0.9] * counted)]
     grid = figure.add_gridspec(
         len(heights), 1, height_ratios=heights,
         left=0.065, right=0.985, top=0.905, bottom=0.06, hspace=0.16,
@@ -64,18 +69,19 @@ def write_picture(show: Show, out: Path) -> None:
     plots = [figure.add_subplot(grid[row, 0]) for row in range(len(heights))]
     for plot in plots:
         _plain(plot, show)
-    for deck in range(DECKS):
+    for deck in range(decks):
         _deck(plots[deck], show, deck)
-    energy, tempo, loudness, *people = plots[DECKS:]
+    energy, tempo, *rest = plots[decks:]
     _energy(energy, show)
     _tempo(tempo, show)
-    _loudness(loudness, show)
-    for plot in people:
-        _people(plot, show)
+    if played:
+        _loudness(rest[0], show)
+    if counted:
+        _people(rest[-1], show)
     _chapters(plots, show)
-    _events(plots, show)
+    _events(plots, energy, show)
     plots[-1].tick_params(labelbottom=True)
-    title = "crowdstream: what the crowd did, and what the music made of it"
+    title = "crowdstream: what the crowd did" + ", and what the music made of it" * played
     figure.text(0.065, 0.962, title, color=TEXT, size=17, weight="bold")
     facts = _shown(_facts(show))
     figure.text(0.985, 0.962, facts, color=SOFT, size=11, ha="right", parse_math=False)
@@ -200,13 +206,13 @@ def _chapters(plots: list[Axes], show: Show) -> None:
         )  # fmt: skip
 
 
-def _events(plots: list[Axes], show: Show) -> None:
+def _events(plots: list[Axes], energy: Axes, show: Show) -> None:
     """Draw transitions, drops and whatever went wrong.
 
     Through all plots and named at the energy while they are few, else as short strokes at its foot.
     """
     said = [event for event in show.events if event.get("event") in LINES]
-    few, energy = len(said) <= MAX_WORDS, plots[DECKS]
+    few = len(said) <= MAX_WORDS
     for event in said:
         t, kind = float(str(event["t"])), str(event["event"])
         for plot in plots if few else [energy]:
@@ -249,7 +255,11 @@ def _fit(plot: Axes, values: np.ndarray, *, least: float) -> None:
 
 
 def _facts(show: Show) -> str:
-    parts = [str(show.meta[key]) for key in ("command",) if show.meta.get(key)]
+    """What stands beside the title: the end of a long command tells more than its middle."""
+    parts = []
+    if command := str(show.meta.get("command") or ""):
+        is_long = len(command) > MOST_LETTERS
+        parts.append(f"{command[:20]}…{command[21 - MOST_LETTERS :]}" if is_long else command)
     version = show.meta.get("version")
     if version:
         parts.append(f"version {version}")

@@ -57,6 +57,29 @@ def test_a_show_of_one_bare_line_has_a_picture(tmp_path: Path) -> None:
     )
 
 
+def test_where_nothing_was_played_the_lanes_of_the_decks_are_left_out(tmp_path: Path) -> None:
+    """Movement has the room, as in `analyze`: its curve begins where the first deck's lanes did."""
+    seen: list[dict[str, object]] = [
+        {"t": 0.1 * k, "energy": 1.0, "drive": 1.0, "bpm_wanted": 120} for k in range(50)
+    ]
+    heard = [{**line, "track": "one", "gains": {"bass": 1}} for line in seen]
+    drive = "#ff6fb1"
+    assert has(a_picture(tmp_path, *seen)[:200], drive)
+    with_decks = a_picture(tmp_path, *heard)
+    assert not has(with_decks[:200], drive)
+    assert has(with_decks[:200], STEM_COLOURS[1])
+
+
+def test_a_long_command_leaves_the_title_alone(tmp_path: Path) -> None:
+    """Its end, which tells most, is there; nothing is drawn over the title."""
+    line = {"t": 0.0, "energy": 0.5}
+    begun = {"t": 0.0, "event": "show", "why": "begin", "command": ""}
+    bare = a_picture(tmp_path, begun, line)
+    long = a_picture(tmp_path, {**begun, "command": "crowdstream analyze " + "x" * 300}, line)
+    assert (bare != long).any()
+    assert (bare[:75, :900] == long[:75, :900]).all()
+
+
 def test_a_night_of_hours_and_hundreds_of_events_has_a_picture(tmp_path: Path) -> None:
     """Words are limited to what can be read."""
     lines: list[dict[str, object]] = [
