@@ -72,8 +72,8 @@ def test_where_nothing_was_played_the_lanes_of_the_decks_are_left_out(tmp_path: 
 
 def test_a_long_command_leaves_the_title_alone(tmp_path: Path) -> None:
     """Its end, which tells most, is there; nothing is drawn over the title."""
-    line = {"t": 0.0, "energy": 0.5}
-    begun = {"t": 0.0, "event": "show", "why": "begin", "command": ""}
+    line: dict[str, object] = {"t": 0.0, "energy": 0.5}
+    begun: dict[str, object] = {"t": 0.0, "event": "show", "why": "begin", "command": ""}
     bare = a_picture(tmp_path, begun, line)
     long = a_picture(tmp_path, {**begun, "command": "crowdstream analyze " + "x" * 300}, line)
     assert (bare != long).any()
