@@ -42,10 +42,6 @@ LATE_SECONDS: Final = 2.0
 LATE_OFFLINE_SECONDS: Final = 60.0
 """Offline the machine may be busy with anything; only a child that hangs is killed."""
 
-NICE: Final = 2
-"""Seeing people may wait a little for the sound, and for the eye that sees movement. No more than a
-little: at 5, beside other programs that fill every core, a look came 290 ms late; so 160."""
-
 
 class EstimatePoseConfig(StageConfig):
     """Settings of `estimate_pose`.
@@ -160,7 +156,6 @@ class EstimatePose(Stage[Frame, People]):
                 size=self._size,
             ),
             ready_seconds=READY_SECONDS,
-            nice=NICE,
         )
         facts = await self._worker.start()
         self.context.log.info("pose_ready", model=file.name, **facts, why=why)

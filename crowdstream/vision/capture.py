@@ -51,7 +51,8 @@ _READ_TIMEOUT_MSEC: Final = 2000
 _MOST_FAILURES: Final = 5
 _FAILURE_PAUSE_SECONDS: Final = 0.02
 
-_SLOT_POLL_SECONDS: Final = 0.001
+# A file is read ahead by several pictures, and no eye looks at those in less.
+_SLOT_POLL_SECONDS: Final = 0.004
 _BEAT_SECONDS: Final = 0.25
 
 # Demuxers by how a file begins. Only the one that fits is allowed to look at the file: FFmpeg's

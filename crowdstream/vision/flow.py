@@ -80,12 +80,14 @@ LIGHT_SECONDS: Final = 0.4
 """How long what was seen of the light is remembered: a beam is not in every picture. Doubt comes
 at once, belief returns as slowly as this."""
 
-LEARN_SECONDS: Final = 0.4
+LEARN_SECONDS: Final = 0.8
 """While no light moves the flow of the edges is measured too so often, to learn what it is worth:
-how much faster it reads goes with clothes, limbs and camera."""
+how much faster it reads goes with clothes, limbs and camera. Such a look takes twice as long, so
+there are fewer than one in twenty of them."""
 
-LEARNS_AT_FIRST_SECONDS: Final = 2.0
-"""In these first seconds it is learned from every picture."""
+FIRST_SECONDS: Final = 2.0
+LEARN_SECONDS_AT_FIRST: Final = 0.08
+"""In the first seconds it is learned so often, from every picture of a slow camera."""
 
 WORTH_SECONDS: Final = 60.0
 """How long that is remembered."""
@@ -448,15 +450,14 @@ class MotionEye:
 
     def _learns(self, captured_at: float) -> bool:
         """Whether it is time to compare both flows: seldom, but often at first."""
-        since = captured_at - self._learned_at
-        if not since < LEARN_SECONDS:
-            self._learned_at = captured_at
-            self._learning_since = captured_at if math.isinf(since) else self._learning_since
-            return True
-        if captured_at - self._learning_since < LEARNS_AT_FIRST_SECONDS:
-            self._learned_at = captured_at
-            return True
-        return False
+        if math.isinf(self._learned_at):
+            self._learning_since = captured_at
+        at_first = captured_at - self._learning_since < FIRST_SECONDS
+        every = LEARN_SECONDS_AT_FIRST if at_first else LEARN_SECONDS
+        if captured_at - self._learned_at < every:
+            return False
+        self._learned_at = captured_at
+        return True
 
     def _light_moves(self, seen: _Seen, levels: Levels, fine: NDArray[np.float32]) -> bool:
         """Whether light moves over the picture, or did a moment ago."""

@@ -319,6 +319,9 @@ class OpenVinoPose:
         }
         if self._device == "CPU":
             settings[openvino.properties.inference_num_threads] = self._threads
+            # Left alone it binds itself to the first core, and stays there while another one is
+            # idle and the thread that makes the sound, which goes before all, works on that core.
+            settings[hint.enable_cpu_pinning] = False
         compiled = self._core.compile_model(steps.build(), self._device, settings)
         request = compiled.create_infer_request()
         request.set_input_tensor(openvino.Tensor(canvas, shared_memory=True))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -431,6 +433,32 @@ def test_the_same_picture_gives_the_same_bytes(
     again = model.infer(jumping)
     assert first.keypoints.tobytes() == again.keypoints.tobytes()
     assert first.scores.tobytes() == again.scores.tobytes()
+
+
+@pytest.mark.assets
+@pytest.mark.timeout(60)
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one core is no choice")
+def test_no_core_is_taken_for_its_own(
+    opened: Callable[[str], PoseModel], jumping: NDArray[np.uint8]
+) -> None:
+    """Bound to one it would wait there for the thread that makes the sound, beside an idle one."""
+    model, looker = opened(INT8), threading.get_native_id()
+    seen: set[frozenset[int]] = set()
+    looked = threading.Event()
+
+    def watch() -> None:
+        while not looked.is_set():
+            seen.add(frozenset(os.sched_getaffinity(looker)))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        for _ in range(5):
+            model.infer(jumping)
+    finally:
+        looked.set()
+        watcher.join()
+    assert seen == {frozenset(os.sched_getaffinity(looker))}
 
 
 @pytest.mark.assets
