@@ -9,6 +9,7 @@ hold a person. Before the cut is trusted, cut and whole are run on the same pict
 from __future__ import annotations
 
 import copy
+import os
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -319,9 +320,11 @@ class OpenVinoPose:
         }
         if self._device == "CPU":
             settings[openvino.properties.inference_num_threads] = self._threads
-            # Left alone it binds itself to the first core, and stays there while another one is
-            # idle and the thread that makes the sound, which goes before all, works on that core.
-            settings[hint.enable_cpu_pinning] = False
+            # Left alone it binds itself to the first cores, and stays there while another one is
+            # idle and the thread that makes the sound, which goes before all, works on those.
+            # Where it has all cores there is no other, and bound it is a tenth quicker.
+            cores = len(os.sched_getaffinity(0))
+            settings[hint.enable_cpu_pinning] = self._threads >= cores
         compiled = self._core.compile_model(steps.build(), self._device, settings)
         request = compiled.create_infer_request()
         request.set_input_tensor(openvino.Tensor(canvas, shared_memory=True))
