@@ -37,5 +37,5 @@ def row(
     return {
         "what": what, "case": case, "value": round(value, 3), "unit": unit, "rival": rival,
         "rival_value": None if rival_value is None else round(rival_value, 3), "ratio": ratio,
-        "goal": goal, "met": met,
+        "goal": goal, "met": None if met is None else bool(met),  # numpy's own is no JSON
     }  # fmt: skip
