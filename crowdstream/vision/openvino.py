@@ -322,7 +322,7 @@ class OpenVinoPose:
             settings[openvino.properties.inference_num_threads] = self._threads
             # Left alone it binds itself to the first cores, and stays there while another one is
             # idle and the thread that makes the sound, which goes before all, works on those.
-            # Where it has all cores there is no other, and bound it is a tenth quicker.
+            # Where it has all cores there is no other to go to.
             cores = len(os.sched_getaffinity(0))
             settings[hint.enable_cpu_pinning] = self._threads >= cores
         compiled = self._core.compile_model(steps.build(), self._device, settings)
