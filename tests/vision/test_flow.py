@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from crowdstream.dsp.energy import energy_of
+from crowdstream.vision import flow
 from crowdstream.vision.drawn import Crowd
 from crowdstream.vision.drawn_light import trick_of
 from crowdstream.vision.drawn_picture import Painter
@@ -221,6 +222,29 @@ def test_a_picture_is_compared_with_the_one_a_tenth_of_a_second_before() -> None
         speeds.append(eye.look(picture, 1.0 + k / 60, 0).speed)
     assert max(speeds[2:5]) > 0.1
     assert max(speeds[6:]) == 0.0
+
+
+@pytest.mark.parametrize("fps", [10, 30])
+def test_what_edges_are_worth_is_learned_often_at_first_and_seldom_later(
+    fps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a look takes twice as long: later there is fewer than one of them in twenty, at 30."""
+    eye, followed, learned_at = MotionEye(), flow._edges, set[float]()
+    now = 0.0
+
+    def counted(fine: Grey) -> Grey:
+        learned_at.add(now)
+        return followed(fine)
+
+    monkeypatch.setattr(flow, "_edges", counted)
+    picture = still()[0][1]
+    for k in range(10 * fps):
+        now = k / fps
+        eye.look(picture, now, 0)
+    early = sum(at < 2.0 for at in learned_at)
+    late = len(learned_at) - early
+    assert early >= 0.3 * 2.0 * fps
+    assert 8 <= late < 8 * 30 / 20
 
 
 def test_one_step_of_exposure_costs_nothing() -> None:
