@@ -157,7 +157,8 @@ def _lead(show: Show, sounds: dict[str, Sound]) -> str:
     else:
         who = f"Up to {most} people moved" if most > 1 else "A crowd moved"
     end = "Press play and watch both." if sounds else "This recording holds numbers only, no sound."
-    return f"{who}; a camera measured how much, and the music followed. {end}"
+    followed = ", and the music followed" * any(any(names) for names in show.tracks)
+    return f"{who}; a camera measured how much{followed}. {end}"
 
 
 def _facts(

@@ -125,6 +125,13 @@ def test_silence_has_no_loudness_and_no_peak(folder: Path) -> None:
     assert (sound.lufs, sound.true_peak_db) == (None, None)
 
 
+def test_where_nothing_was_played_no_music_is_told_of(folder: Path, tmp_path: Path) -> None:
+    """Of a clip that was analysed only what the crowd did is known."""
+    (tmp_path / "show.jsonl").write_text(json.dumps({"t": 0, "energy": 0.5}) + "\n")
+    assert "the music followed" not in the_page(tmp_path, sound=False)
+    assert "the music followed" in the_page(folder, sound=False)
+
+
 def test_no_name_can_break_out_of_the_page(folder: Path, tmp_path: Path) -> None:
     """A track or title that looks like markup stays text."""
     evil = '</script><script>alert("&")</script><!--'

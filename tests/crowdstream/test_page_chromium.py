@@ -334,6 +334,24 @@ def test_page_without_sound_runs_by_its_own_clock(browser: Browser, folder: Path
     assert browser.complaints == []
 
 
+def test_page_without_music_leaves_out_its_rows(browser: Browser, folder: Path) -> None:
+    """Of a clip that was analysed the movement has the room; the cursor moves over it all the same."""
+    height = "document.getElementById('lines').height"
+    browser.complaints.clear()
+    browser.open(folder / "report.html")
+    with_music = browser.value(height)
+    seen = [json.dumps({"t": k / 10, "energy": 0.5, "drive": 0.5, "people": 3}) for k in range(100)]
+    (folder / "seen.jsonl").write_text("\n".join(seen) + "\n")
+    write_page(
+        read_show(folder / "seen.jsonl"), folder / "seen.html",
+        mix=None, plain=None, title="A clip", command="crowdstream analyze", seed=None,
+    )  # fmt: skip
+    browser.open(folder / "seen.html")
+    browser.value("crowdstream.seek(5)")
+    assert browser.value(height) < 0.75 * with_music
+    assert browser.complaints == []
+
+
 def _distances(browser: Browser, wav: Floats, place: float | None) -> dict[str, float]:
     """Drawn minus heard, in seconds, after going to `place` (None: where it is): medians of
     the pieces of about a second. A piece is found in the WAV by correlation."""

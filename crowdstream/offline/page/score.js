@@ -39,10 +39,12 @@ const score = (() => {
     const take = (size, gap = 0) => { const row = { top: y, height: size * unit }; y += (size + gap) * unit; return row; };
     rows = { ruler: take(22), marks: take(18, 4) };
     if (show.scenes.length) rows.chapters = take(20, 8);
-    rows.decks = show.tracks.map(() => ({ title: take(18), sections: take(16, 2), lanes: show.stems.map((_, k) => take(13, k === 3 ? 10 : 1)) }));
+    // Where nothing was played the movement has the room, as in the picture.
+    const played = show.tracks.some((tracks) => tracks.length);
+    rows.decks = (played ? show.tracks : []).map(() => ({ title: take(18), sections: take(16, 2), lanes: show.stems.map((_, k) => take(13, k === 3 ? 10 : 1)) }));
     rows.energy = { title: take(20, 4), ...take(96, 14), low: 0, high: 1 };
     rows.tempo = { title: take(20, 4), ...take(88, 14), ...rangeOf(["bpm", "bpm_wanted"], 16, 3) };
-    rows.loudness = { title: take(20, 4), ...take(52, 14), ...rangeOf(["lufs"], 9, 1) };
+    if (played) rows.loudness = { title: take(20, 4), ...take(52, 14), ...rangeOf(["lufs"], 9, 1) };
     const most = rangeOf(["people"], 0, 0).high;
     rows.people = { title: take(20, 4), ...take(38, 12), low: 0, high: Math.max(1, most) };
     height = y;
@@ -83,7 +85,7 @@ const score = (() => {
     drawPlot(rows.tempo, "tempo", "BPM", ticks(rows.tempo, 3), [
       ["groove", "groove", CURVE_COLOURS.groove, "dots"], ["bpm_wanted", "wanted", CURVE_COLOURS.wanted, [5, 4]],
       ["bpm", "played", CURVE_COLOURS.measured, []]]);
-    drawPlot(rows.loudness, "loudness", "LUFS", ticks(rows.loudness, 3), [["lufs", "", CURVE_COLOURS.measured, []]]);
+    if (rows.loudness) drawPlot(rows.loudness, "loudness", "LUFS", ticks(rows.loudness, 3), [["lufs", "", CURVE_COLOURS.measured, []]]);
     drawPlot(rows.people, "people", "", [0, rows.people.high], [["people", "", colour("other"), []]]);
     drawMarks();
     drawCursor(drawnAt < 0 ? 0 : drawnAt);
@@ -111,7 +113,7 @@ const score = (() => {
       if (t < view.from || t > view.to) continue;
       pen.strokeStyle = bar % (bars * 4) ? "rgba(150,165,210,.13)" : "rgba(150,165,210,.26)";
       pen.beginPath();
-      pen.moveTo(Math.round(xOf(t)) + 0.5, rows.decks[0].title.top);
+      pen.moveTo(Math.round(xOf(t)) + 0.5, (rows.decks[0] || rows.energy).title.top);
       pen.lineTo(Math.round(xOf(t)) + 0.5, height);
       pen.stroke();
     }
@@ -281,7 +283,7 @@ const score = (() => {
     text(over, words, x, rows.ruler.top + 9.5 * unit, { weight: 600, fill: "#0a0c12", align: "center" });
     dot(rows.energy, "energy", t, (v) => v.toFixed(2));
     dot(rows.tempo, "bpm", t, (v) => v.toFixed(1));
-    dot(rows.loudness, "lufs", t, (v) => v.toFixed(1));
+    if (rows.loudness) dot(rows.loudness, "lufs", t, (v) => v.toFixed(1));
     dot(rows.people, "people", t, (v) => String(Math.round(v)));
   }
 
