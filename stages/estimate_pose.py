@@ -17,7 +17,7 @@ from crowdstream.vision.choice import can_choose, choose_form
 from crowdstream.vision.decode import Detections
 from crowdstream.vision.grey import as_bgr
 from crowdstream.vision.identity import Identities
-from crowdstream.vision.model import Backend, Device, Precision
+from crowdstream.vision.model import ENVIRONMENT, Backend, Device, Precision
 from crowdstream.vision.pace import ENOUGH_HZ, Pace
 from crowdstream.vision.pose_child import MOST_SLOTS, TARGET, arguments_of
 from crowdstream.worker import Worker
@@ -155,6 +155,7 @@ class EstimatePose(Stage[Frame, People]):
                 min_score=self.config.min_score,
                 size=self._size,
             ),
+            environment=ENVIRONMENT,
             ready_seconds=READY_SECONDS,
         )
         facts = await self._worker.start()

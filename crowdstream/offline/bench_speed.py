@@ -22,7 +22,7 @@ from crowdstream.models import find_model, load_model
 from crowdstream.offline.bench import Row, Say, row
 from crowdstream.vision import torchvision_stand_in
 from crowdstream.vision.identity import Identities
-from crowdstream.vision.model import Precision, open_model
+from crowdstream.vision.model import ENVIRONMENT, Precision, open_model
 from crowdstream.vision.ultralytics import KEEPS_TO_ITSELF
 
 GOALS: Final = {1: 3.4, 2: 5.2}
@@ -45,13 +45,13 @@ class Form(NamedTuple):
 class Contender:
     """A process that goes over some pictures of a clip each time that it is asked to."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], environment: Mapping[str, str] | None = None) -> None:
         """Start it and wait until it is ready. Raises CrowdstreamError with its last words."""
         # A file, not a pipe: nobody reads it before the end, and it must not fill up.
         self._words = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed with the process
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._words, text=True,
-            env=os.environ | KEEPS_TO_ITSELF,
+            env=os.environ | KEEPS_TO_ITSELF | dict(environment or {}),
         )  # fmt: skip
         try:
             self.facts = self._hear()
@@ -115,7 +115,8 @@ def speed_rows(
                         "-c",
                         program,
                         *map(str, (form.path, threads, form.precision, pictures, state)),
-                    ]
+                    ],
+                    ENVIRONMENT,  # as in the child that the daemon uses
                 )
             )
             for threads, form in forms.items()

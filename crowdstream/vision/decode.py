@@ -8,7 +8,6 @@ The network answers with one column per anchor. The columns that may hold a pers
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -16,13 +15,18 @@ import numpy as np
 
 from crowdstream.errors import MediaError
 from crowdstream.models.outline import CHANNELS
-from crowdstream.vision.letterbox import STRIDES
+from crowdstream.vision.letterbox import STRIDES, grids_of
 from crowdstream.vision.skeleton import SEEN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from numpy.typing import NDArray
 
     from crowdstream.vision.letterbox import Letterbox
+
+    Head = Callable[[NDArray[np.intp]], NDArray[np.float32]]
+    """What a head says at some anchors: from n of their indices to an array (channels, n)."""
 
 MAX_PEOPLE: Final = 300
 """More people than this in one picture are not reported: the surest stay."""
@@ -66,8 +70,8 @@ class Detections:
 def anchors(input_width: int, input_height: int) -> NDArray[np.float32]:
     """Left upper corner (in cells) and stride of every anchor: shape (3, anchors)."""
     columns = []
-    for stride in STRIDES:
-        rows, cells = input_height // stride, input_width // stride
+    sizes = grids_of(input_width, input_height)
+    for stride, (rows, cells) in zip(STRIDES, sizes, strict=True):
         y, x = np.mgrid[0:rows, 0:cells].astype(np.float32)
         columns.append(np.stack([x.ravel(), y.ravel(), np.full(rows * cells, stride, np.float32)]))
     return np.concatenate(columns, axis=1)
@@ -92,34 +96,38 @@ def decode_heads(
     scores: NDArray[np.float32],
     keypoints: NDArray[np.float32],
     cells: NDArray[np.float32],
-    found: NDArray[np.intp],
 ) -> NDArray[np.float32]:
     """Columns of a whole export (see CHANNELS), computed from the three heads before them.
 
-    `boxes` (64, anchors), `scores` (anchors,) and `keypoints` (51, anchors) are as the last
-    convolutions leave them; `cells` is what `anchors` gives. Only the anchors `found` are
-    decoded. Returns shape (56, found), pixels of the input.
+    `boxes` (64, n), `scores` (n,) and `keypoints` (51, n) are as the last convolutions leave
+    them; `cells` is what `anchors` gives for these n. Returns shape (56, n), pixels of the input.
     """
-    corner_x, corner_y, stride = cells[:, found]
-    columns = np.empty((CHANNELS, found.size), np.float32)
-    columns[:4] = _decode_boxes(boxes, cells, found)
-    columns[4] = _sigmoid(scores[found])
+    return _columns(_decode_boxes(boxes, cells), scores, keypoints, cells)
 
-    joints = keypoints[:, found].reshape(17, 3, found.size)
-    placed = columns[5:].reshape(17, 3, found.size)
+
+def _columns(
+    placed_boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    keypoints: NDArray[np.float32],
+    cells: NDArray[np.float32],
+) -> NDArray[np.float32]:
+    corner_x, corner_y, stride = cells
+    columns = np.empty((CHANNELS, scores.size), np.float32)
+    columns[:4] = placed_boxes
+    columns[4] = _sigmoid(scores)
+    joints = keypoints.reshape(17, 3, scores.size)
+    placed = columns[5:].reshape(17, 3, scores.size)
     placed[:, 0] = (joints[:, 0] * 2.0 + corner_x) * stride
     placed[:, 1] = (joints[:, 1] * 2.0 + corner_y) * stride
     placed[:, 2] = _sigmoid(joints[:, 2])
     return columns
 
 
-def _decode_boxes(
-    boxes: NDArray[np.float32], cells: NDArray[np.float32], found: NDArray[np.intp]
-) -> NDArray[np.float32]:
-    """Middle x and y, width and height, shape (4, found): each side is a distribution's mean."""
-    corner_x, corner_y, stride = cells[:, found]
-    bins = boxes[:, found].reshape(4, _BINS, found.size)
-    bins -= bins.max(axis=1, keepdims=True)
+def _decode_boxes(boxes: NDArray[np.float32], cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Middle x and y, width and height, shape (4, n): each side is a distribution's mean."""
+    corner_x, corner_y, stride = cells
+    bins = boxes.reshape(4, _BINS, -1)
+    bins = bins - bins.max(axis=1, keepdims=True)
     np.exp(bins, out=bins)
     distances = np.arange(_BINS, dtype=np.float32)[None, :, None]
     total = bins.sum(axis=1)
@@ -135,24 +143,27 @@ def _decode_boxes(
 
 
 def people_of_heads(
-    boxes: NDArray[np.float32],
+    boxes: Head,
     scores: NDArray[np.float32],
-    keypoints: NDArray[np.float32],
+    keypoints: Head,
     cells: NDArray[np.float32],
-    found: NDArray[np.intp],
+    min_score: float,
     letterbox: Letterbox,
 ) -> Detections:
     """People from the three heads (see `decode_heads`), surest first.
 
-    Boxes tell who is who, so joints are only decoded for one anchor of each person.
+    `scores` and `cells` are of all anchors. Boxes tell who is who, so the head for joints is only
+    asked about one anchor of each person.
     """
-    if found.size > 1:
-        middle_x, middle_y, width, height = _decode_boxes(boxes, cells, found)
-        corners = _corners(middle_x, middle_y, width, height)
-        finite = np.isfinite(corners).all(axis=1)
-        found, corners = found[finite], corners[finite]
-        found = found[keep_best(corners, scores[found])]
-    return detections_of(decode_heads(boxes, scores, keypoints, cells, found), letterbox)
+    # Compared before the sigmoid: of thousands of anchors a handful is decoded.
+    found = surest(scores, logit(min_score))
+    placed = _decode_boxes(boxes(found), cells[:, found])
+    finite = np.isfinite(placed).all(axis=0)
+    found, placed = found[finite], placed[:, finite]
+    kept = keep_best(_corners(*placed), scores[found])
+    found = found[kept]
+    columns = _columns(placed[:, kept], scores[found], keypoints(found), cells[:, found])
+    return _people(columns[:, np.isfinite(columns).all(axis=0)], letterbox)
 
 
 def decode_whole(output: NDArray[np.float32], min_score: float) -> NDArray[np.float32]:
@@ -163,19 +174,19 @@ def decode_whole(output: NDArray[np.float32], min_score: float) -> NDArray[np.fl
 def detections_of(columns: NDArray[np.float32], letterbox: Letterbox) -> Detections:
     """People from columns of shape (56, found) in pixels of the input, surest first."""
     columns = columns[:, np.isfinite(columns).all(axis=0)]
-    middle_x, middle_y, width, height = columns[:4]
-    boxes = _corners(middle_x, middle_y, width, height)
-    kept = keep_best(boxes, columns[4])
-    boxes = np.ascontiguousarray(boxes[kept])
-    keypoints = np.ascontiguousarray(columns[5:, kept].T).reshape(-1, 17, 3)
+    return _people(columns[:, keep_best(_corners(*columns[:4]), columns[4])], letterbox)
+
+
+def _people(columns: NDArray[np.float32], letterbox: Letterbox) -> Detections:
+    """From finite columns, one for each person, surest first."""
+    boxes = _corners(*columns[:4])
+    keypoints = np.ascontiguousarray(columns[5:].T).reshape(-1, 17, 3)
     np.clip(keypoints[:, :, 2], 0.0, 1.0, out=keypoints[:, :, 2])
     once = not_twice(boxes, keypoints)
-    boxes, keypoints, kept = boxes[once], keypoints[once], kept[once]
+    boxes, keypoints = boxes[once], keypoints[once]
     letterbox.to_heights(boxes[:, 0::2], boxes[:, 1::2])
     letterbox.to_heights(keypoints[:, :, 0], keypoints[:, :, 1])
-    return Detections(
-        keypoints=keypoints, scores=np.ascontiguousarray(columns[4, kept]), boxes=boxes
-    )
+    return Detections(keypoints=keypoints, scores=columns[4, once], boxes=boxes)
 
 
 def _corners(

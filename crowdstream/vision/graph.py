@@ -6,12 +6,14 @@ compiled.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
+import openvino
 from openvino import opset13
 
-from crowdstream.vision.letterbox import STRIDES
+from crowdstream.vision.heads import Branch, SparseHead, layer_of
+from crowdstream.vision.letterbox import STRIDES, grids_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +39,7 @@ def find_heads(model: Any, width: int, height: int) -> list[Any] | None:
     """
     if width % STRIDES[-1] or height % STRIDES[-1]:
         return None
-    grids = [(height // stride, width // stride) for stride in STRIDES]
+    grids = grids_of(width, height)
     found: dict[int, list[Any]] = {channels: [] for channels in HEADS}
     for node in model.get_ordered_ops():
         if node.get_type_name() != "Concat" or len(node.inputs()) != len(STRIDES):
@@ -92,14 +94,112 @@ def forget_size(model: Any, cells: tuple[int, int]) -> None:
             node.input(1).replace_source_output(opset13.concat([fixed, asked], 0).output(0))
 
 
-def reshaped(cut: Any, box: Letterbox) -> Any:
-    """A copy of the cut graph for this input. Raises RuntimeError if the graph does not bend."""
+class Split(NamedTuple):
+    """A cut graph in two: the heads for boxes and joints, and what comes before them."""
+
+    trunk: Any
+    """From the picture to the scores and to the grids that the heads begin with."""
+    heads: Any
+    """From these grids to boxes and joints."""
+    boxes: list[Branch]
+    """The first of these heads, for each grid, as products of matrices."""
+    joints: list[Branch]
+
+
+def split_heads(cut: Any) -> Split | None:
+    """The graph split before its heads for boxes and joints, or None where they are others.
+
+    That the products mean the same as the graph is for the caller to find out.
+    """
     model = cut.clone()
+    boxes, scores, joints = (output.get_node().input_value(0) for output in model.outputs)
+    walked = []
+    for head in (boxes, joints):
+        ends = [_map_before(head.get_node().input_value(i)) for i in range(len(STRIDES))]
+        ways = [way for end in ends if (way := _walk_branch(end)) is not None]
+        if len(ways) < len(ends):
+            return None
+        walked.append(ways)
+    grids = [grid for grid, _ in walked[0]]
+    if any(grid != other for grid, (other, _) in zip(grids, walked[1], strict=True)):
+        return None
+    constants = [each for head in walked for _, layers in head for each in layers]
+    values = iter(_constants(constants, model.get_parameters()))
+    of_boxes, of_joints = (
+        [Branch(*(layer_of(next(values), next(values)) for _ in Branch._fields)) for _ in head]
+        for head in walked
+    )
+    trunk = openvino.Model([scores, *grids], model.get_parameters(), "trunk").clone()
+    given = [opset13.parameter(grid.get_partial_shape(), np.float32) for grid in grids]
+    for grid, parameter in zip(grids, given, strict=True):
+        grid.replace(parameter.output(0))
+    return Split(trunk, openvino.Model([boxes, joints], given, "heads"), of_boxes, of_joints)
+
+
+def sparse_heads(split: Split, width: int, height: int) -> tuple[SparseHead, SparseHead]:
+    """The heads for boxes and for joints over an input of this size."""
+    sizes = grids_of(width, height)
+    return SparseHead(split.boxes, sizes), SparseHead(split.joints, sizes)
+
+
+def _walk_branch(value: Any) -> tuple[Any, list[Any]] | None:
+    """From the end of a head on one grid back to the grid: it, and kernel, bias, kernel, bias…"""
+    found: list[Any] = []
+    for position in range(len(Branch._fields)):
+        value = value if position == 0 else _before_swish(_before_rounding(value))
+        added = value.get_node() if value is not None else None
+        if added is None or added.get_type_name() != "Add":
+            return None
+        product = added.input_value(0).get_node()
+        if product.get_type_name() != "Convolution":
+            return None
+        found[:0] = [product.input_value(1), added.input_value(1)]
+        value = product.input_value(0)
+    return _before_rounding(value), found
+
+
+def _before_rounding(value: Any) -> Any:
+    while value.get_node().get_type_name() == "FakeQuantize":
+        value = value.get_node().input_value(0)
+    return value
+
+
+def _before_swish(value: Any) -> Any | None:
+    """What goes into a x * sigmoid(x), which exports write as one node or as two."""
+    node = value.get_node()
+    if node.get_type_name() == "Swish":
+        return node.input_value(0)
+    if node.get_type_name() == "Multiply":
+        one, other = node.input_value(0), node.input_value(1)
+        for given, share in ((one, other), (other, one)):
+            after = share.get_node()
+            if after.get_type_name() == "Sigmoid" and after.input_value(0) == given:
+                return given
+    return None
+
+
+def _constants(outputs: list[Any], parameters: list[Any]) -> list[NDArray[np.float32]]:
+    """What these parts of a graph amount to. Some ask for the shape of what flows by, no more."""
+    settings = {openvino.properties.hint.inference_precision: openvino.Type.f32}
+    model = openvino.Model(outputs, parameters, "constants")
+    compiled = openvino.Core().compile_model(model, "CPU", settings)
+    nothing = [np.zeros(tuple(port.shape), np.float32) for port in model.inputs]
+    return [np.array(each, np.float32) for each in compiled(nothing).values()]
+
+
+def reshaped(model: Any, box: Letterbox) -> Any:
+    """A copy of a cut graph, or of its trunk, for this input.
+
+    Raises RuntimeError if the graph does not bend.
+    """
+    model = model.clone()
+    channels = [sizes_of(output)[1] for output in model.outputs]
     model.reshape([1, 3, box.input_height, box.input_width])
-    wanted = sum((box.input_height // s) * (box.input_width // s) for s in STRIDES)
-    for output, channels in zip(model.outputs, HEADS, strict=True):
-        if sizes_of(output) != (1, channels, wanted):
-            raise RuntimeError(f"a head became {sizes_of(output)}")
+    grids = grids_of(box.input_width, box.input_height)
+    in_a_row = sum(rows * cells for rows, cells in grids)
+    for output, wide in zip(model.outputs, channels, strict=True):
+        if sizes_of(output) not in ((1, wide, in_a_row), *((1, wide, *grid) for grid in grids)):
+            raise RuntimeError(f"an output became {sizes_of(output)}")
     return model
 
 

@@ -24,6 +24,11 @@ GREY: Final = 114
 """Colour of the padding; the networks were trained with it."""
 
 
+def grids_of(input_width: int, input_height: int) -> list[tuple[int, int]]:
+    """Rows and cells of the three grids over such an input, the finest first."""
+    return [(input_height // stride, input_width // stride) for stride in STRIDES]
+
+
 @dataclass(frozen=True, slots=True)
 class Letterbox:
     """How a picture lies in the model's input: scaled as a whole, centred, padded with grey."""

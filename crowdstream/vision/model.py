@@ -6,7 +6,7 @@ anchor, and those that hold a person become `Detections` (`decode`).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from crowdstream.errors import ConfigError
 
@@ -29,6 +29,10 @@ faster."""
 Backend = Literal["auto", "openvino", "onnx", "ultralytics"]
 """Which engine. `auto` is OpenVINO, or ONNX Runtime where that is not installed; `ultralytics`
 opens a .pt, which is a pickle and can run any code."""
+
+ENVIRONMENT: Final = {"OPENBLAS_NUM_THREADS": "1"}
+"""What a process that opens a model finds in its environment: numpy's small products would wake
+the other core and keep it turning, where the sound is made."""
 
 
 class PoseModel(Protocol):

@@ -4,11 +4,15 @@ A whole export has its square input baked into the last part of its graph, so a 
 be computed with two fifths of grey. Where that part is recognised it is cut off: the network then
 takes the picture's own rectangle and the last part is computed here, for the few anchors that
 hold a person. Before the cut is trusted, cut and whole are run on the same picture and compared.
+
+On the processor the heads for boxes and joints are not run either, but computed where the scores
+say that somebody may be (`heads`); that too is compared first.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import os
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -27,17 +31,18 @@ from crowdstream.vision.decode import (
     decode_heads,
     decode_whole,
     detections_of,
-    logit,
     people_of_heads,
     refuse_nonsense,
-    surest,
 )
 from crowdstream.vision.graph import (
+    Split,
     find_heads,
     forget_size,
     is_quantised,
     reshaped,
     sizes_of,
+    sparse_heads,
+    split_heads,
     take_out_rounding,
     wave_picture,
 )
@@ -47,6 +52,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crowdstream.models import LoadedModel
+    from crowdstream.vision.decode import Head
+    from crowdstream.vision.heads import SparseHead
     from crowdstream.vision.model import Device, Precision
 
 _SAME_PIXELS: Final = 0.05
@@ -55,6 +62,9 @@ _SAME_SHARE: Final = 1e-3
 
 _SAME_BOX_CELLS: Final = 0.4
 # Boxes are only used to tell people apart, and 8-bit exports round the last step of theirs.
+
+_SAME_HEAD: Final = 1e-3
+# How far a head may lie from its own graph, as a share of the largest that it says.
 
 _KEPT_SIZES: Final = 2
 # Compiled inputs that are kept: a source that alternates between two sizes compiles each once.
@@ -65,6 +75,18 @@ class _Compiled(NamedTuple):
     canvas: NDArray[np.uint8]
     request: Any
     cells: NDArray[np.float32]
+    sparse: tuple[SparseHead, SparseHead] | None
+
+    def heads_of(
+        self, answers: list[NDArray[np.float32]]
+    ) -> tuple[Head, NDArray[np.float32], Head]:
+        """Boxes, scores and joints of what a cut graph or its trunk answers."""
+        if self.sparse is None:
+            boxes, scores, joints = answers
+            return (lambda found: boxes[:, found]), scores, (lambda found: joints[:, found])
+        scores, *grids = answers
+        of_boxes, of_joints = (functools.partial(head.at, grids) for head in self.sparse)
+        return of_boxes, scores, of_joints
 
 
 class OpenVinoPose:
@@ -103,6 +125,7 @@ class OpenVinoPose:
         self._height, self._width = (int(size) for size in self._whole.inputs[0].shape[2:])
         self._why_whole = ""
         self._cut = self._try_cut()
+        self._split = self._try_split()
         self._compiled: dict[tuple[int, int], _Compiled] = {}
         self._newest: _Compiled | None = None
 
@@ -137,6 +160,7 @@ class OpenVinoPose:
             "threads": self._threads,
             "input": f"{box.input_width}x{box.input_height}" if box else "",
             "path": "cut" if self._cut else f"whole ({self._why_whole})",
+            **({"heads": "sparse" if self._split else "dense"} if self._cut else {}),
             **({"rounding": self._rounding} if self._rounding else {}),
             **({"instead": self._instead} if self._instead else {}),
         }
@@ -151,17 +175,14 @@ class OpenVinoPose:
         """Find the people in a picture, shape (height, width, 3), BGR."""
         compiled = self._fit(picture.shape[1], picture.shape[0])
         compiled.letterbox.paint(picture, compiled.canvas)
-        request = compiled.request
-        request.infer()
-        if self._cut:
-            boxes, scores, keypoints = (request.get_output_tensor(i).data[0] for i in range(3))
-            # Compared before the sigmoid: of thousands of anchors a handful is decoded.
-            found = surest(scores[0], logit(self._min_score))
-            return people_of_heads(
-                boxes, scores[0], keypoints, compiled.cells, found, compiled.letterbox
-            )
-        columns = decode_whole(request.get_output_tensor(0).data[0], self._min_score)
-        return detections_of(columns, compiled.letterbox)
+        compiled.request.infer()
+        answers = [each.data[0] for each in compiled.request.output_tensors]
+        if self._cut is None:
+            return detections_of(decode_whole(answers[0], self._min_score), compiled.letterbox)
+        boxes, scores, joints = compiled.heads_of(answers)
+        return people_of_heads(
+            boxes, scores[0], joints, compiled.cells, self._min_score, compiled.letterbox
+        )
 
     def close(self) -> None:
         """Let go of the network."""
@@ -259,7 +280,7 @@ class OpenVinoPose:
         wanted = request.get_output_tensor(0).data[0]
         boxes, scores, keypoints = (request.get_output_tensor(i).data[0] for i in (1, 2, 3))
         cells = anchors(self._width, self._height)
-        found = decode_heads(boxes, scores[0], keypoints, cells, np.arange(cells.shape[1]))
+        found = decode_heads(boxes, scores[0], keypoints, cells)
         if found.shape != wanted.shape or not np.isfinite(wanted).all():
             raise ValueError("cut and whole have different anchors")
         allowed = np.full((CHANNELS, 1), _SAME_PIXELS, np.float32)
@@ -268,6 +289,42 @@ class OpenVinoPose:
         apart[4:] /= allowed[4:]
         apart[:4] /= _SAME_BOX_CELLS * cells[2]
         return float(apart.max())
+
+    def _try_split(self) -> Split | None:
+        """The cut graph in two, or None where its heads are surely better run than computed.
+
+        Another device keeps its grids to itself; and who cannot be told apart from the graph
+        where it computes with all digits is not the same head.
+        """
+        if self._cut is None or self._device != "CPU":
+            return None
+        try:
+            split = split_heads(self._cut)
+            if split is None or not self._is_same(split):
+                return None
+        except (RuntimeError, ValueError):
+            return None
+        return split
+
+    def _is_same(self, split: Split) -> bool:
+        """Whether the products say what the graph of the heads says, everywhere, borders too."""
+        exact = split.heads.clone()
+        if is_quantised(exact) and not take_out_rounding(exact):
+            return False
+        chance = np.random.default_rng(0)
+        grids = [
+            chance.standard_normal(tuple(port.shape), np.float32) for port in split.heads.inputs
+        ]
+        graph = self._core.compile_model(exact, "CPU", self._settings("f32"))
+        wanted = [each[0] for each in graph(grids).values()]
+        rows = [grid[0].transpose(1, 2, 0) for grid in grids]
+        everywhere = np.arange(wanted[0].shape[1])
+        heads = sparse_heads(split, self._width, self._height)
+        found = [head.at(rows, everywhere) for head in heads]
+        return all(
+            bool(np.abs(ours - theirs).max() <= _SAME_HEAD * np.abs(theirs).max())
+            for ours, theirs in zip(found, wanted, strict=True)
+        )
 
     # --- compiling ---------------------------------------------------------------------------
 
@@ -284,18 +341,20 @@ class OpenVinoPose:
         if self._cut is not None:
             box = Letterbox.rectangle(width, height)
             try:
-                model = reshaped(self._cut, box)
-                return self._finish(model, box)
+                cut = self._split.trunk if self._split is not None else self._cut
+                return self._finish(reshaped(cut, box), box)
             except RuntimeError as error:
                 self._why_whole = first_line(error)
-                self._cut = None
+                self._cut = self._split = None
         box = Letterbox(width, height, self._width, self._height)
         return self._finish(self._whole, box)
 
     def _finish(self, model: Any, box: Letterbox) -> _Compiled:
         canvas = box.canvas()
         request = self._compile(model, canvas, self._precision)
-        return _Compiled(box, canvas, request, anchors(box.input_width, box.input_height))
+        size = box.input_width, box.input_height
+        sparse = sparse_heads(self._split, *size) if self._split is not None else None
+        return _Compiled(box, canvas, request, anchors(*size), sparse)
 
     def _compile(self, model: Any, canvas: NDArray[np.uint8], precision: str) -> Any:
         """An inference request that reads `canvas`: bytes, as the picture has them.
@@ -312,11 +371,24 @@ class OpenVinoPose:
         given.preprocess().convert_element_type(openvino.Type.f32)
         given.preprocess().convert_color(openvino.preprocess.ColorFormat.RGB)
         given.preprocess().scale(255.0)
+        for number, output in enumerate(model.outputs):
+            if len(output.shape) == len("NCHW"):  # a grid, which is read cell by cell
+                steps.output(number).model().set_layout(openvino.Layout("NCHW"))
+                steps.output(number).tensor().set_layout(openvino.Layout("NHWC"))
+        compiled = self._core.compile_model(steps.build(), self._device, self._settings(precision))
+        request = compiled.create_infer_request()
+        request.set_input_tensor(openvino.Tensor(canvas, shared_memory=True))
+        return request
+
+    def _settings(self, precision: str) -> dict[Any, Any]:
         hint = openvino.properties.hint
         kinds = {"bf16": openvino.Type.bf16, "f16": openvino.Type.f16}
         settings: dict[Any, Any] = {
             hint.performance_mode: hint.PerformanceMode.LATENCY,
             hint.inference_precision: kinds.get(precision, openvino.Type.f32),
+            # Left alone it rounds what flows into the last layers of a quantised network to 8
+            # bits, whatever precision is asked for: half a per cent of what a head says.
+            hint.dynamic_quantization_group_size: 0,
         }
         if self._device == "CPU":
             settings[openvino.properties.inference_num_threads] = self._threads
@@ -325,7 +397,4 @@ class OpenVinoPose:
             # Where it has all cores there is no other to go to.
             cores = len(os.sched_getaffinity(0))
             settings[hint.enable_cpu_pinning] = self._threads >= cores
-        compiled = self._core.compile_model(steps.build(), self._device, settings)
-        request = compiled.create_infer_request()
-        request.set_input_tensor(openvino.Tensor(canvas, shared_memory=True))
-        return request
+        return settings

@@ -139,7 +139,7 @@ FORMS = {threads: Form(Path("model"), "auto") for threads in (1, 2)}
 class Stood(Contender):
     """A contender that takes as long as its command says."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], environment: Any = None) -> None:
         # Ours names its threads, after the program and the model.
         self.took = {"1": 15.0, "2": 10.0}.get(command[4], 60.0)
         self.facts = {"backend": "none", "precision": "int8", "input": "640x384", "rival": "it"}

@@ -92,7 +92,10 @@ def test_one_hot_heads_decode_to_the_place_they_name() -> None:
     scores = np.full(cells.shape[1], -20.0, np.float32)
     scores[at] = logit(0.75)
     found = surest(scores, logit(0.3))
-    columns = decode_heads(boxes.reshape(64, -1), scores, keypoints.reshape(51, -1), cells, found)
+    columns = decode_heads(
+        boxes.reshape(64, -1)[:, found], scores[found], keypoints.reshape(51, -1)[:, found],
+        cells[:, found],
+    )  # fmt: skip
     assert found.tolist() == [at]
     left, right = (20.5 - 3) * 8, (20.5 + 5) * 8
     top, bottom = (10.5 - 4) * 8, (10.5 + 6) * 8
@@ -107,8 +110,7 @@ def test_extreme_heads_stay_finite() -> None:
     count = cells.shape[1]
     wild = np.full((64, count), 3e38, np.float32)
     columns = decode_heads(
-        wild, np.full(count, 1e4, np.float32), np.full((51, count), -1e30, np.float32), cells,
-        np.arange(count),
+        wild, np.full(count, 1e4, np.float32), np.full((51, count), -1e30, np.float32), cells
     )  # fmt: skip
     assert np.isfinite(columns).all()
 
@@ -340,6 +342,7 @@ def test_annotated_people_are_found(
     assert len(errors) >= wanted
     assert float(np.mean(errors)) < 0.06
     assert model.facts["path"] == "cut"
+    assert model.facts["heads"] == "sparse"
 
 
 def pixels_apart(one: Detections, other: Detections, height: int) -> NDArray[np.float64]:
