@@ -7,12 +7,13 @@ RUN := $(VENV)/bin
 KERNELS := $(CURDIR)/.pytest_cache/d/crowdstream
 SYSTEM_PACKAGES := libportaudio2 libasound2 jackd2 liblo-tools systemd chromium
 
-.PHONY: help demo test lint check bench clean system
+.PHONY: help demo test warm coverage lint check bench clean system
 
 help:
 	@echo "make demo               a night in three minutes; open out/demo/report.html"
 	@echo "make demo VIDEO=my.mp4  the same with your own clip"
 	@echo "make test               all tests; SYSTEM=1 installs JACK, a browser and so on first"
+	@echo "make coverage           the same, and which lines no test has run; half as slow again"
 	@echo "make lint               ruff and mypy"
 	@echo "make check              config.toml and every recipe"
 	@echo "make bench              the figures of the README, beside their rivals"
@@ -37,10 +38,15 @@ system:
 	apt-get update -q
 	DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $(SYSTEM_PACKAGES)
 
-test: $(if $(SYSTEM),system) $(VENV)/.dev
-	@rm -f .coverage .coverage.*
+test: $(if $(SYSTEM),system) $(VENV)/.dev warm
+	NUMBA_CACHE_DIR=$(KERNELS)/numba $(RUN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
+
+warm: $(VENV)/.dev
 	@echo "compiling all kernels and composing the built-in music, once: a minute or two"
 	@CROWDSTREAM_CACHE=$(KERNELS) $(RUN)/crowdstream doctor --warm > /dev/null
+
+coverage: $(VENV)/.dev warm
+	@rm -f .coverage .coverage.*
 	NUMBA_CACHE_DIR=$(KERNELS)/numba $(RUN)/python -m coverage run -m pytest -q -n 2 --dist loadfile $(ARGS)
 	@$(RUN)/python -m coverage combine -q
 	@$(RUN)/python -m coverage report --skip-covered --sort=cover --fail-under=80 | tail -n 45

@@ -1,8 +1,11 @@
-"""How steady a transition is: short-term loudness beside the line from before it to after it."""
+"""How steady a transition is: short-term loudness beside the line from before it to after it.
+
+And whether anything clicks in it: its sharpest corner beside the sharpest of the music around it.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
@@ -37,21 +40,36 @@ _FORM: Final = (("intro", 16), ("groove", 48), ("outro", 16))
 _STEADY: Final = ("house", "offbeat bass", "four on the floor")
 
 
+class Blend(NamedTuple):
+    """What was heard of one transition."""
+
+    off_the_line: Floats
+    """Decibels of short-term loudness beside the line from the 8 bars before to the 8 after."""
+
+    corner: float
+    """Its largest second difference, as a share of the largest in those 16 bars."""
+
+
 def blend_rows(say: Say) -> list[Row]:
     """The largest deviation in each style, of tunes that are the same all along."""
     say("loudness in transitions…")
     made = steady_tunes()
     rows = []
     for style in BLENDS:
-        found = deviations([t for t, _ in made.values()], lambda t: made[t.id][1], style)
+        found = blends([t for t, _ in made.values()], lambda t: made[t.id][1], style)
         if not found:
             continue
-        worst = max((max(one) for one in found), default=0.0)
-        least = min((min(one) for one in found), default=0.0)
+        worst = max(float(one.off_the_line.max()) for one in found)
+        least = min(float(one.off_the_line.min()) for one in found)
         most = max(worst, -least)
         rows.append(
             row("loudness_off_the_line", f"{style}, {least:+.2f} to {worst:+.2f} dB", most, "dB",
                 goal=GOAL_DB, met=most <= GOAL_DB)
+        )  # fmt: skip
+        corner = max(one.corner for one in found)
+        rows.append(
+            row("sharpest_corner_of_a_blend", style, corner, "x the music's", goal=1.0,
+                met=corner < 1.0005)
         )  # fmt: skip
     return rows
 
@@ -77,10 +95,10 @@ def steady_tunes() -> Mapping[str, tuple[Track, Stems]]:
     return made
 
 
-def deviations(
+def blends(
     tracks: Sequence[Track], load: Callable[[Track], Stems], style: Style, *, drive: float = 0.45,
-) -> list[Floats]:  # fmt: skip
-    """For each transition, decibels beside the line from 8 bars before it to 8 bars after."""
+) -> list[Blend]:  # fmt: skip
+    """Each of some transitions, beside the 8 bars before it and the 8 after."""
     mixer = Mixer(
         tracks,
         load,
@@ -112,7 +130,7 @@ def deviations(
     sound = np.concatenate(pieces).astype(np.float64)
     around = AROUND_BARS * bar_samples
     return [
-        _beside_the_line(sound, begin, end, around)
+        Blend(_beside_the_line(sound, begin, end, around), _corner(sound, begin, end, around))
         for begin, end in spans
         if end + around <= len(sound)
     ]
@@ -130,6 +148,13 @@ def _beside_the_line(sound: Floats, begin: float, end: float, around: float) -> 
     told = np.array([lufs(at - half, at + half) for at in places])
     line = before + (after - before) * (places - begin) / (end - begin)
     return told - line
+
+
+def _corner(sound: Floats, begin: float, end: float, around: float) -> float:
+    bend = np.abs(np.diff(sound, 2, axis=0)).max(axis=1)
+    first, last = int(begin), int(end)
+    before, after = bend[first - int(around) : first], bend[last : last + int(around)]
+    return float(bend[first:last].max() / max(before.max(), after.max()))
 
 
 def _weighted_power(sound: Floats) -> Floats:

@@ -28,7 +28,7 @@ from crowdstream.slots import Slots
 from crowdstream.testing import a_context
 from crowdstream.vision.choice import can_choose, choose_form
 from crowdstream.vision.drift import drift_of, reference_of
-from crowdstream.vision.model import PoseModel, Precision, open_model
+from crowdstream.vision.model import ENVIRONMENT, PoseModel, Precision, open_model
 from crowdstream.vision.pose_child import TARGET, arguments_of
 from crowdstream.worker import Header, Worker
 
@@ -245,7 +245,7 @@ async def _memory_rows(
             find_model(str(form.path), scratch), models=scratch, state=scratch, threads=1,
             precision=form.precision, device="auto", backend="auto", min_score=MIN_SCORE, size=SIZE,
         ),
-        ready_seconds=60.0,
+        environment=ENVIRONMENT, ready_seconds=60.0,
     )  # fmt: skip
     facts = await worker.start()
     slots = Slots.create(len(shown), shown[0].nbytes)

@@ -177,7 +177,7 @@ class OpenVinoPose:
         compiled.letterbox.paint(picture, compiled.canvas)
         compiled.request.infer()
         answers = [each.data[0] for each in compiled.request.output_tensors]
-        if self._cut is None:
+        if len(answers) == 1:
             return detections_of(decode_whole(answers[0], self._min_score), compiled.letterbox)
         boxes, scores, joints = compiled.heads_of(answers)
         return people_of_heads(
@@ -291,10 +291,10 @@ class OpenVinoPose:
         return float(apart.max())
 
     def _try_split(self) -> Split | None:
-        """The cut graph in two, or None where its heads are surely better run than computed.
+        """The cut graph in two, or None where its heads are to be run by the engine.
 
-        Another device keeps its grids to itself; and who cannot be told apart from the graph
-        where it computes with all digits is not the same head.
+        Another device keeps its grids to itself; and products that do not say what the graph says
+        are not its heads.
         """
         if self._cut is None or self._device != "CPU":
             return None

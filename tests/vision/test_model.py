@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -29,6 +30,7 @@ from crowdstream.vision.decode import (
     refuse_nonsense,
     surest,
 )
+from crowdstream.vision.graph import sparse_heads
 from crowdstream.vision.letterbox import STRIDES, Letterbox
 from crowdstream.vision.model import PoseModel, open_model
 from crowdstream.vision.onnx import OnnxPose
@@ -421,6 +423,28 @@ def test_rectangle_sees_what_the_square_sees(
     assert len(wide.scores) == len(square.scores) == 7
     assert np.mean(apart) < 3.0
     assert np.median(apart) < 1.5
+
+
+@pytest.mark.assets
+@pytest.mark.timeout(60)
+def test_products_that_say_something_else_are_not_used(
+    assets: Path, jumping: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundredth more in one of them: the engine runs its own heads, and finds the same people."""
+    model = loaded(assets / "pose" / INT8, tmp_path)
+    ours = with_openvino(model)
+    wanted = ours.infer(jumping)
+    assert ours.facts["heads"] == "sparse"
+
+    def a_little_off(split: Any, width: int, height: int) -> Any:
+        boxes, joints = sparse_heads(split, width, height)
+        return boxes, SimpleNamespace(at=lambda grids, found: 1.01 * joints.at(grids, found))
+
+    monkeypatch.setattr("crowdstream.vision.openvino.sparse_heads", a_little_off)
+    whole = with_openvino(model)
+    found = whole.infer(jumping)
+    assert whole.facts["heads"] == "dense"
+    assert pixels_apart(wanted, found, 720).max() < 0.05
 
 
 @pytest.mark.assets
