@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from itertools import product
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, cast
@@ -29,8 +28,6 @@ GOALS: Final = {1: 3.4, 2: 5.2}
 """So many times the rival's pictures a second, by our threads."""
 
 ROUNDS: Final = 9
-AT_A_TIME: Final = 4
-"""Pictures, of each contender in turn."""
 MIN_SCORE: Final = 0.3
 RATE_HZ: Final = 30.0
 
@@ -131,11 +128,11 @@ def speed_rows(
             say(f"pictures a second, round {number + 1} of {ROUNDS}…")
             for each in everybody:
                 spent[id(each)].append([])
-            # They change after a few pictures: what a neighbour takes of the machine falls on all.
-            for clip, begin in product(range(clips), range(0, length, AT_A_TIME)):
-                some = range(begin, min(begin + AT_A_TIME, length))
+            # They change after each clip: what a neighbour takes of the machine falls on all. After
+            # less, whoever has two threads is measured while the machine still wakes the second.
+            for clip in range(clips):
                 for each in everybody:
-                    spent[id(each)][-1] += each.milliseconds(clip, some)
+                    spent[id(each)][-1] += each.milliseconds(clip, range(length))
     # Of each picture the middle of its rounds, then the middle of all pictures.
     rates = {
         key: 1e3 / float(np.median(np.median(rounds, axis=0))) for key, rounds in spent.items()

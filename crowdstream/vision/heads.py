@@ -18,6 +18,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Grid = NDArray[np.float32] | NDArray[np.uint16]
+    """What the heads begin with, shape (rows, cells, inputs); in 16 bits it is bfloat16."""
+
 _REACH: Final = 3
 # Cells to a side of what a convolution looks at.
 
@@ -59,13 +62,8 @@ class SparseHead:
         self._branches = tuple(branches)
         self._places = [_Places(*size) for size in sizes]
 
-    def at(
-        self, grids: Sequence[NDArray[np.float32]], found: NDArray[np.intp]
-    ) -> NDArray[np.float32]:
-        """What the head says at the anchors `found`, in their order: shape (outputs, found).
-
-        `grids` have the shape (rows, cells, inputs).
-        """
+    def at(self, grids: Sequence[Grid], found: NDArray[np.intp]) -> NDArray[np.float32]:
+        """What the head says at the anchors `found`, in their order: shape (outputs, found)."""
         said = np.empty((found.size, self._branches[0].outputs), np.float32)
         first = 0
         for branch, places, grid in zip(self._branches, self._places, grids, strict=True):
@@ -85,40 +83,60 @@ class _Places:
         inside = np.zeros((rows + 2, wide), bool)
         inside[1:-1, 1:-1] = True
         self._inside = inside.ravel()
-        # From a cell to its place with the border, and back; the border has no way back.
+        # From a cell to its place with the border, and back.
         self._bordered = np.flatnonzero(self._inside)
-        self._cell = np.full(inside.size, -1, np.intp)
+        self._cell = np.zeros(inside.size, np.intp)
         self._cell[self._bordered] = np.arange(self.count)
         steps = np.arange(_REACH) - _REACH // 2
         self._around = (steps[:, None] * wide + steps).ravel()
 
-    def compute(
-        self, branch: Branch, grid: NDArray[np.float32], cells: NDArray[np.intp]
-    ) -> NDArray[np.float32]:
+    def compute(self, branch: Branch, grid: Grid, cells: NDArray[np.intp]) -> NDArray[np.float32]:
         """What the branch says at some cells of its grid: shape (cells, outputs)."""
-        near = self._bordered[cells][:, None] + self._around
-        wanted = np.zeros(self._inside.size, bool)
-        wanted[near] = True
-        wanted &= self._inside
-        first = np.flatnonzero(wanted)
+        wanted = self._bordered.take(cells)
+        near, around_near = self._those_around(wanted)
+        far, around_far = self._those_around(near)
 
-        seen = self._cell[first[:, None] + self._around]
-        patches = grid.reshape(-1, grid.shape[2])[seen]
-        patches[seen < 0] = 0.0
-        # A row of zeros at the end stands for all that lies outside: its index is -1.
-        around = np.zeros((first.size + 1, len(branch.around.bias)), np.float32)
-        _apply(branch.around, patches, around[:-1])
+        seen = _with_a_border(len(far), grid.shape[2])
+        seen[:-1] = _numbers(grid.reshape(self.count, -1).take(self._cell.take(far), axis=0))
+        around = _with_a_border(len(near), len(branch.around.bias))
+        _apply(branch.around, seen.take(around_far, axis=0), around[:-1])
         _swish(around[:-1])
-
-        order = np.full(self._inside.size, -1, np.intp)
-        order[first] = np.arange(first.size)
-        again = np.empty((cells.size, len(branch.around_again.bias)), np.float32)
-        _apply(branch.around_again, around[order[near]], again)
+        again = np.empty((len(wanted), len(branch.around_again.bias)), np.float32)
+        _apply(branch.around_again, around.take(around_near, axis=0), again)
         _swish(again)
-
-        said = np.empty((cells.size, branch.outputs), np.float32)
+        said = np.empty((len(wanted), branch.outputs), np.float32)
         _apply(branch.summed_up, again, said)
         return said
+
+    def _those_around(self, places: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """All places around some, each once, and for each of the some which of all lie around it.
+
+        Beyond the border there is one more, the last: a row of zeros stands for it.
+        """
+        around = places[:, np.newaxis] + self._around
+        there = np.zeros(self._inside.size, bool)
+        there[around] = True
+        there &= self._inside
+        all_of_them = np.flatnonzero(there)
+        number = np.full(self._inside.size, all_of_them.size, np.intp)
+        number[all_of_them] = np.arange(all_of_them.size)
+        return all_of_them, number.take(around)
+
+
+def _with_a_border(rows: int, columns: int) -> NDArray[np.float32]:
+    """Room for so many rows, and after them one of zeros."""
+    room = np.empty((rows + 1, columns), np.float32)
+    room[-1] = 0.0
+    return room
+
+
+def _numbers(values: Grid) -> NDArray[np.float32]:
+    """With all digits: a bfloat16 is the upper half of a float32."""
+    if values.dtype == np.float32:
+        return values.view(np.float32)
+    wide = values.astype(np.uint32)
+    wide <<= 16
+    return wide.view(np.float32)
 
 
 def _apply(layer: Layer, patches: NDArray[np.float32], out: NDArray[np.float32]) -> None:

@@ -85,6 +85,8 @@ class _Compiled(NamedTuple):
             boxes, scores, joints = answers
             return (lambda found: boxes[:, found]), scores, (lambda found: joints[:, found])
         scores, *grids = answers
+        # The engine gives bfloat16 out as another kind of 16 bits.
+        grids = [each.view(np.uint16) if each.itemsize == 2 else each for each in grids]
         of_boxes, of_joints = (functools.partial(head.at, grids) for head in self.sparse)
         return of_boxes, scores, of_joints
 
@@ -169,7 +171,10 @@ class OpenVinoPose:
         """Get ready for pictures of this size: compiles if need be, and runs once."""
         request = self._fit(width, height).request
         request.infer()
-        refuse_nonsense(self._name, (each.data for each in request.output_tensors))
+        # Numbers in bfloat16 the engine shows as others; what comes of them is in the scores.
+        refuse_nonsense(
+            self._name, (each.data for each in request.output_tensors if each.data.itemsize == 4)
+        )
 
     def infer(self, picture: NDArray[np.uint8]) -> Detections:
         """Find the people in a picture, shape (height, width, 3), BGR."""
@@ -375,6 +380,8 @@ class OpenVinoPose:
             if len(output.shape) == len("NCHW"):  # a grid, which is read cell by cell
                 steps.output(number).model().set_layout(openvino.Layout("NCHW"))
                 steps.output(number).tensor().set_layout(openvino.Layout("NHWC"))
+                if precision == "bf16":  # as it was computed: widened where it is read
+                    steps.output(number).tensor().set_element_type(openvino.Type.bf16)
         compiled = self._core.compile_model(steps.build(), self._device, self._settings(precision))
         request = compiled.create_infer_request()
         request.set_input_tensor(openvino.Tensor(canvas, shared_memory=True))
