@@ -70,8 +70,8 @@ def test_where_the_crowd_is_in_the_picture_changes_nothing(x: float, y: float, s
 @settings(deadline=None, max_examples=8)
 @given(st.floats(0.5, 3.0), st.integers(0, 99))
 def test_how_near_the_camera_is_changes_nothing(scale: float, seed: int) -> None:
-    # A network's trembling is one of pixels: of small people more is taken out.
-    assert same(night(seed=seed), night(seed=seed, scale=scale), rel=0.06)
+    # A network's trembling is one of pixels: of small people more is taken out, most of a small bounce.
+    assert same(night(seed=seed), night(seed=seed, scale=scale), rel=0.08)
 
 
 @settings(deadline=None, max_examples=8)
