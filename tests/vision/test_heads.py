@@ -79,6 +79,14 @@ def test_at_any_anchors_it_says_what_the_whole_head_says(anchors: list[int]) -> 
     assert HEAD.at(GRIDS, found) == pytest.approx(SAID[:, found], abs=1e-5)
 
 
+def test_grids_in_bfloat16_are_read_with_the_digits_that_they_have() -> None:
+    """The upper half of each number is all there is of it."""
+    short = [(grid.view(np.uint32) >> 16).astype(np.uint16) for grid in GRIDS]
+    cut_off = [(grid.view(np.uint32) & 0xFFFF0000).view(np.float32) for grid in GRIDS]
+    everywhere = np.arange(ANCHORS)
+    assert np.array_equal(HEAD.at(short, everywhere), HEAD.at(cut_off, everywhere))
+
+
 def test_nobody_costs_nothing() -> None:
     """No anchor, no row."""
     assert HEAD.at(GRIDS, np.zeros(0, np.intp)).shape == (2, 0)
