@@ -174,6 +174,22 @@ async def test_rate_is_bounded_by_time_and_not_by_count(tmp_path: Path) -> None:
 
 @pytest.mark.assets
 @pytest.mark.timeout(60)
+async def test_the_network_s_process_has_one_thread_for_its_own_products(
+    assets: Path, tmp_path: Path
+) -> None:
+    """What numpy wakes beside `threads` turns on the core where the sound is made."""
+    stage = a_stage(tmp_path, model=str(assets / "pose" / INT8))
+    await stage.open()
+    try:
+        assert stage._worker is not None
+        told = Path(f"/proc/{stage._worker.pid}/environ").read_bytes().split(b"\0")
+        assert b"OPENBLAS_NUM_THREADS=1" in told
+    finally:
+        await stage.close()
+
+
+@pytest.mark.assets
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("fate", [signal.SIGKILL, signal.SIGSTOP])
 async def test_dead_or_hanging_child_fails_the_stage(
     fate: signal.Signals, assets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
